@@ -1,0 +1,1 @@
+//! The resource kinds, their settings and rules, and the reader of manifests.

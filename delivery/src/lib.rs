@@ -1,0 +1,1 @@
+//! What every sink shares: the loop, retries, budgets, dead letters, metrics.

@@ -1,0 +1,1 @@
+//! The journal of one master: positions, consumers, snapshot, history, logs.

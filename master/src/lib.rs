@@ -1,0 +1,1 @@
+//! Client of a Buildbot master: REST, websocket, login, assembly, catch-up.

@@ -1,0 +1,86 @@
+//! Addresses of pages about builds, for messages.
+
+use crate::{Build, BuilderName, Step};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Percent-encodes text as one path segment: `unit win/32` is `unit%20win%2F32`.
+pub fn segment(text: &str) -> impl std::fmt::Display + '_ {
+    utf8_percent_encode(text, SEGMENT)
+}
+
+/// Makes addresses below a WebStatus, or below the master's own pages where there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// A WebStatus at this address (ends in `/`): `/builders/NAME/builds/NUM`.
+    WebStatus(String),
+    /// The master's own pages at this address (ends in `/`): `#/builders/ID/builds/NUM`.
+    Master(String),
+}
+
+impl Links {
+    fn slash(base: &str) -> String {
+        format!("{}/", base.trim_end_matches('/'))
+    }
+
+    /// Below a WebStatus.
+    pub fn web_status(base: &str) -> Self {
+        Self::WebStatus(Self::slash(base))
+    }
+
+    /// Below the master's own pages.
+    pub fn master(base: &str) -> Self {
+        Self::Master(Self::slash(base))
+    }
+
+    /// The main page.
+    pub fn base(&self) -> &str {
+        match self {
+            Self::WebStatus(base) | Self::Master(base) => base,
+        }
+    }
+
+    /// A builder's page.
+    pub fn builder(&self, id: crate::BuilderId, name: &BuilderName) -> String {
+        match self {
+            Self::WebStatus(base) => format!("{base}builders/{}", segment(name.as_str())),
+            Self::Master(base) => format!("{base}#/builders/{id}"),
+        }
+    }
+
+    /// A build's page.
+    pub fn build(&self, build: &Build) -> String {
+        format!("{}/builds/{}", self.builder(build.builder.id, &build.builder.name), build.number)
+    }
+
+    /// The page of a step's log; the step's own part of the build's page on a master.
+    pub fn log(&self, build: &Build, step: &Step, log: &crate::Log) -> String {
+        let build = self.build(build);
+        match self {
+            Self::WebStatus(_) => {
+                format!("{build}/steps/{}/logs/{}", segment(&step.name), segment(&log.name))
+            }
+            Self::Master(_) => format!("{build}/steps/{}/logs/{}", step.number, log.slug),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Links;
+    use crate::{Build, BuilderId, BuilderRef};
+
+    #[test]
+    fn names_with_slashes_and_spaces_are_one_segment() {
+        let build = Build {
+            number: 7,
+            builder: BuilderRef { id: BuilderId(2), name: "unit win/32".into(), tags: vec![] },
+            ..Build::default()
+        };
+        let web = Links::web_status("http://ci.example.org/bb");
+        assert_eq!(web.build(&build), "http://ci.example.org/bb/builders/unit%20win%2F32/builds/7");
+        let master = Links::master("http://ci.example.org/");
+        assert_eq!(master.build(&build), "http://ci.example.org/#/builders/2/builds/7");
+    }
+}

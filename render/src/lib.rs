@@ -1,0 +1,1 @@
+//! Templates, decisions and interpolation over one documented build context.

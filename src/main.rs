@@ -1,0 +1,2 @@
+//! Buildbot status targets.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The delivery targets: mail, http_push.

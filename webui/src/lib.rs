@@ -1,0 +1,1 @@
+//! WebStatus: the view in memory, its pages, templates and static files.
