@@ -1,0 +1,101 @@
+//! What can be set about a journal, with defaults that suit one master.
+
+use crate::Metrics;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Settings of a [`crate::Feed`].
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// UID of the master whose journal this is. `None` takes the one in the journal, or makes
+    /// one for an empty journal.
+    pub master_uid: Option<String>,
+    /// How long events stay for readers that were away.
+    pub retention: Retention,
+    /// How much of the past stays for pages.
+    pub history: History,
+    /// Bound of a consumer's records in flight, where [`ConsumerOptions::window`] says nothing.
+    pub window: usize,
+    /// Notices that a follower may lag behind before it misses passing signs of life.
+    pub follower_buffer: usize,
+    /// Bytes of the newest records kept in memory for all readers together.
+    pub tail_bytes: usize,
+    /// How long an acknowledgement waits for others to share its commit.
+    pub group_commit: Duration,
+    /// How often what has outlived its time is dropped.
+    pub maintenance: Duration,
+    /// Bytes of pages that the database keeps in memory.
+    pub cache_bytes: usize,
+    /// Bytes on disk for the text of finished logs.
+    pub log_cache_bytes: u64,
+    /// Where figures go; unregistered by default.
+    pub metrics: Metrics,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            master_uid: None,
+            retention: Retention::default(),
+            history: History::default(),
+            window: 256,
+            follower_buffer: 1024,
+            tail_bytes: 8 << 20,
+            group_commit: Duration::from_millis(3),
+            maintenance: Duration::from_secs(30),
+            cache_bytes: 64 << 20,
+            log_cache_bytes: 1 << 30,
+            metrics: Metrics::default(),
+        }
+    }
+}
+
+/// When events are dropped: when either bound is passed, and no durable consumer waits for
+/// them within its own [`ConsumerOptions::max_backlog_age`].
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Time since an event was journaled.
+    pub max_age: Duration,
+    /// Bytes of all events together.
+    pub max_bytes: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { max_age: 14 * DAY, max_bytes: 512 << 20 }
+    }
+}
+
+/// When finished builds and changes are dropped.
+#[derive(Clone, Copy, Debug)]
+pub struct History {
+    /// Finished builds kept, the highest keys.
+    pub max_builds: u64,
+    /// Changes kept, the highest keys.
+    pub max_changes: u64,
+    /// Time since a build finished; `None` keeps them by count only.
+    pub max_age: Option<Duration>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { max_builds: 20_000, max_changes: 20_000, max_age: None }
+    }
+}
+
+/// Settings of a [`crate::Consumer`].
+#[derive(Clone, Debug)]
+pub struct ConsumerOptions {
+    /// Most records handed out and not yet done with; `None` takes [`Options::window`].
+    pub window: Option<usize>,
+    /// How long events wait for this consumer; older ones may be dropped and are then counted
+    /// as expired. Not more than this much disk is spent on a consumer that never comes back.
+    pub max_backlog_age: Duration,
+}
+
+impl Default for ConsumerOptions {
+    fn default() -> Self {
+        Self { window: None, max_backlog_age: 7 * DAY }
+    }
+}
