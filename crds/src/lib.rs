@@ -1,1 +1,34 @@
 //! The resource kinds, their settings and rules, and the reader of manifests.
+//!
+//! A kind is a Rust struct here: [`MasterSpec`], [`WebStatusSpec`], [`MailNotifierSpec`],
+//! [`HttpPushSpec`]. Everything else comes from these types: the CRDs ([`definitions`]), the
+//! reference pages, and the rules that the reader of manifests enforces. So a cluster and a
+//! process without one refuse the same documents.
+
+mod definitions;
+mod kinds;
+mod schema;
+mod status;
+pub mod strports;
+mod values;
+
+pub use definitions::{Definition, definitions};
+pub use kinds::http_push::{HttpPush, HttpPushSpec};
+pub use kinds::mail_notifier::{
+    BodyType, Lookup, MailNotifier, MailNotifierSpec, MailTls, MessageFormatter, Mode,
+    ModeShortcut, Modes, UserSource,
+};
+pub use kinds::master::{Master, MasterAuth, MasterHistory, MasterJournal, MasterSpec};
+pub use kinds::web_status::{CommentLink, WebStatus, WebStatusSpec};
+pub use kinds::{CaTrust, MasterRef, SecretKeyRef};
+pub use status::{MasterStatus, TargetStatus, WebStatusStatus};
+pub use strports::Listen;
+pub use values::duration::{Duration, DurationError};
+pub use values::size::{Size, SizeError};
+
+/// The API group of every kind.
+pub const GROUP: &str = "statustargets.dev";
+/// The version of every kind.
+pub const VERSION: &str = "v1alpha1";
+/// `apiVersion` of every kind: group and version.
+pub const API_VERSION: &str = "statustargets.dev/v1alpha1";

@@ -1,0 +1,101 @@
+//! `HttpPush`: every event as JSON to a server (row G07).
+
+use super::{MasterRef, SecretKeyRef, yes};
+use crate::{Duration, Size, TargetStatus, schema};
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Posts events to a server, in the packets of Buildbot 0.8's HttpStatusPush.
+#[derive(Clone, Debug, PartialEq, CustomResource, KubeSchema, Serialize, Deserialize)]
+#[kube(
+    group = "statustargets.dev",
+    version = "v1alpha1",
+    kind = "HttpPush",
+    plural = "httppushes",
+    namespaced,
+    status = "TargetStatus",
+    derive = "PartialEq",
+    shortname = "hp",
+    category = "statustargets",
+    doc = "Posts events to a server, in the packets of Buildbot 0.8's HttpStatusPush.",
+    printcolumn(name = "Master", type_ = "string", json_path = ".spec.masterRef.name"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.serverUrl"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[x_kube(validation = Rule::new("!(has(self.builders) && has(self.categories))").message("set either builders or categories, not both").field_path(".categories"))]
+#[x_kube(validation = Rule::new("!has(self.caSecretRef) || self.serverUrl.startsWith('https://')").message("caSecretRef needs an https:// serverUrl").field_path(".caSecretRef"))]
+#[serde(rename_all = "camelCase")]
+pub struct HttpPushSpec {
+    /// The Master whose events are pushed.
+    pub master_ref: MasterRef,
+    /// Holds events back until it is false again; nothing is lost within the journal's bounds.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Where packets are posted to.
+    #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
+    pub server_url: String,
+    /// Only events of these builders. Use either `builders` or `categories`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::selection::<1000, 256>")]
+    pub builders: Option<Vec<String>>,
+    /// Only events of builders in one of these categories (a builder's tags).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::selection::<100, 256>")]
+    pub categories: Option<Vec<String>>,
+    /// How long events are collected before they are posted together.
+    #[serde(default = "buffer_delay")]
+    pub buffer_delay: Duration,
+    /// How long to wait after a post that failed.
+    #[serde(default = "retry_delay")]
+    pub retry_delay: Duration,
+    /// The most events of one post.
+    #[serde(default = "chunk_size")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub chunk_size: u32,
+    /// The largest body of one post. A single larger event is dropped and counted.
+    #[serde(default = "max_http_request_size")]
+    pub max_http_request_size: Size,
+    /// Form fields sent beside `packets` with every post.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::text_map::<32, 4096>")]
+    #[x_kube(validation = Rule::new("!('packets' in self)").message("packets is the field of the events themselves"))]
+    pub extra_post_params: BTreeMap<String, String>,
+    /// Names of events that are not pushed, such as `stepStarted`.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::texts::<32, 64>")]
+    pub black_list: Vec<String>,
+    /// Whether empty values, false and 0 are left out of packets, as Buildbot 0.8 does.
+    #[serde(default = "yes")]
+    pub filter: bool,
+    /// Whether the JSON is indented and sorted, for people to read.
+    #[serde(default)]
+    pub debug: bool,
+    /// Value of the `Authorization` header, such as `Bearer …`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_secret_ref: Option<SecretKeyRef>,
+    /// PEM certificates to trust instead of the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<SecretKeyRef>,
+}
+
+const fn buffer_delay() -> Duration {
+    Duration::from_secs(1)
+}
+
+const fn retry_delay() -> Duration {
+    Duration::from_secs(5)
+}
+
+const fn chunk_size() -> u32 {
+    200
+}
+
+const fn max_http_request_size() -> Size {
+    Size::from_bytes(1 << 20)
+}

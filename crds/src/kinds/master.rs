@@ -1,0 +1,97 @@
+//! `Master`: a Buildbot master whose builds are told about.
+
+use super::{CaTrust, SecretKeyRef};
+use crate::{Duration, MasterStatus, Size, schema};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A Buildbot master (4.x) to follow. One process talks to it, keeps a journal of what
+/// happened, and serves all its status targets.
+#[derive(Clone, Debug, PartialEq, CustomResource, KubeSchema, Serialize, Deserialize)]
+#[kube(
+    group = "statustargets.dev",
+    version = "v1alpha1",
+    kind = "Master",
+    namespaced,
+    status = "MasterStatus",
+    derive = "PartialEq",
+    shortname = "bbm",
+    category = "statustargets",
+    doc = "A Buildbot master (4.x) to follow. One process talks to it, keeps a journal of what happened, and serves all its status targets.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.url"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct MasterSpec {
+    /// The master's base address, as its `buildbotURL`: pages, `/api/v2` and `/ws` are below it.
+    #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
+    #[x_kube(validation = Rule::new("!self.contains('?') && !self.contains('#')").message("must be the base address: without a query or fragment"))]
+    pub url: String,
+    /// Login for a master that does not serve its status to everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<MasterAuth>,
+    /// Trust for a master behind HTTPS with a certificate of one's own authority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<CaTrust>,
+    /// What is read of the past when the journal is empty.
+    #[serde(default)]
+    pub history: MasterHistory,
+    /// How long events are kept.
+    #[serde(default)]
+    pub journal: MasterJournal,
+    /// How often everything open is compared with the master, beside the events that it sends.
+    #[serde(default = "reconcile_interval")]
+    pub reconcile_interval: Duration,
+}
+
+/// A user of the master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MasterAuth {
+    /// The user's name.
+    #[schemars(length(min = 1, max = 256))]
+    pub username: String,
+    /// The user's password.
+    pub password_secret_ref: SecretKeyRef,
+}
+
+/// What is read of the past when the journal is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MasterHistory {
+    /// At most so many builds, the newest. They fill pages and are never sent to a target.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub max_builds: u32,
+}
+
+/// How long events are kept. What a target has yet to send is kept within these bounds too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MasterJournal {
+    /// Older events are dropped.
+    pub max_age: Duration,
+    /// The oldest events are dropped when the journal is larger.
+    pub max_size: Size,
+}
+
+impl Default for MasterHistory {
+    fn default() -> Self {
+        Self { max_builds: 1000 }
+    }
+}
+
+impl Default for MasterJournal {
+    fn default() -> Self {
+        Self { max_age: Duration::from_secs(30 * 86_400), max_size: Size::from_bytes(1 << 30) }
+    }
+}
+
+const fn reconcile_interval() -> Duration {
+    Duration::from_secs(300)
+}

@@ -1,0 +1,44 @@
+//! The kinds, one file each, and what they share.
+
+// Two `printcolumn`s of one type are no duplicates.
+#![allow(clippy::duplicated_attributes)]
+
+pub mod http_push;
+pub mod mail_notifier;
+pub mod master;
+pub mod web_status;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Names the Master whose builds a target tells about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MasterRef {
+    /// Name of a Master in the same namespace.
+    #[schemars(length(min = 1, max = 253), regex(pattern = crate::schema::OBJECT_NAME))]
+    pub name: String,
+}
+
+/// Names one value of a Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = crate::schema::OBJECT_NAME))]
+    pub name: String,
+    /// Key of the value in the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = crate::schema::SECRET_KEY))]
+    pub key: String,
+}
+
+/// Which certificate authorities are trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CaTrust {
+    /// PEM certificates to trust instead of the system's.
+    pub ca_secret_ref: SecretKeyRef,
+}
+
+pub(crate) const fn yes() -> bool {
+    true
+}
