@@ -1,0 +1,269 @@
+//! The loop of a target that sends many records in one request.
+
+use crate::{
+    Acks, Backoff, BatchTarget, Metrics, Options, RunError, SendError, Sent, Source, TargetState,
+    run::{age, letter},
+    state::Health,
+    tally::Tally,
+};
+use feed::StateChange;
+use model::{Position, Record};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// The key of a target's state in the journal.
+const STATE: &str = "batch";
+
+/// How a batching target is driven.
+#[derive(Clone, Debug)]
+pub struct BatchOptions {
+    /// The resource's name, for metrics and logs.
+    pub name: String,
+    /// Most records in one request.
+    pub max_items: usize,
+    /// A request this large or larger is halved; a single record this large is a dead letter.
+    pub max_bytes: usize,
+    /// How long a record waits for others after the last request.
+    pub delay: Duration,
+    /// Time between attempts after a failure; each carries one record until one is taken.
+    pub retry: Duration,
+    /// Waits while the receiver is misconfigured, or throttles without a time.
+    pub hold: Backoff,
+    /// The deadline of one request.
+    pub attempt_timeout: Duration,
+    /// Records read ahead.
+    pub window: usize,
+    /// Where the present state goes.
+    pub state: watch::Sender<TargetState>,
+}
+
+impl BatchOptions {
+    /// 0.8's defaults, under a resource's name.
+    pub fn new(name: impl Into<String>) -> Self {
+        let Options { name, hold, attempt_timeout, state, .. } = Options::new(name);
+        Self {
+            name,
+            max_items: 200,
+            max_bytes: 1 << 20,
+            delay: Duration::from_secs(1),
+            retry: Duration::from_secs(5),
+            hold,
+            attempt_timeout,
+            window: 256,
+            state,
+        }
+    }
+
+    /// Follows the state.
+    pub fn watch(&self) -> watch::Receiver<TargetState> {
+        self.state.subscribe()
+    }
+}
+
+/// A record that waits for its request.
+struct Waiting<T: BatchTarget> {
+    record: Arc<Record>,
+    item: Arc<T::Item>,
+    /// The state once this record is done.
+    after: T::State,
+    attempts: u32,
+}
+
+/// Drives `target` with the records of `source` until `cancel`, in the journal's order.
+///
+/// A record's item and the state after it are fixed when it is read, and the state is committed
+/// with the record's acknowledgement: so a record that is handed out again becomes the same item.
+/// After a failure, one record at a time is tried until one is taken; nothing is overtaken and
+/// nothing is dropped for being late.
+///
+/// # Errors
+/// [`RunError`] if the journal fails, a newer consumer took over or the state is unreadable.
+pub async fn run_batch<S: Source, T: BatchTarget>(
+    mut source: S,
+    target: T,
+    options: BatchOptions,
+    metrics: Metrics,
+    cancel: CancellationToken,
+) -> Result<(), RunError> {
+    let acks = source.acks();
+    let tally = Tally::new(target.kind(), &options.name, metrics, options.state.clone());
+    let state = target
+        .load(acks.get_state(STATE).as_deref())
+        .map_err(|text| RunError::State { target: options.name.clone(), text })?;
+    let mut batch = Batch { target, acks, tally, options, state, queue: VecDeque::new(), failed: 0 };
+    let mut due = Instant::now();
+    let end = loop {
+        batch.tally.in_flight(batch.queue.len(), batch.acks.backlog());
+        let free = batch.queue.len() < batch.options.window.max(1);
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => break Ok(()),
+            record = source.next(), if free => match record {
+                Ok(record) => {
+                    if let Err(error) = batch.take(record).await { break Err(error) }
+                }
+                Err(error) => break Err(batch.fail(error)),
+            },
+            () = sleep_until(due), if !batch.queue.is_empty() => {
+                // A request may hang for its whole deadline, so an end must not wait for it.
+                let wait = tokio::select! {
+                    () = cancel.cancelled() => break Ok(()),
+                    wait = batch.push() => wait,
+                };
+                match wait {
+                    Ok(wait) => due = Instant::now() + wait,
+                    Err(error) => break Err(error),
+                }
+            }
+        }
+    };
+    batch.tally.health(Health::Stopped);
+    end
+}
+
+struct Batch<T: BatchTarget, A> {
+    target: T,
+    acks: A,
+    tally: Tally,
+    options: BatchOptions,
+    /// After the last record of the queue.
+    state: T::State,
+    queue: VecDeque<Waiting<T>>,
+    /// Failures in a row.
+    failed: u32,
+}
+
+impl<T: BatchTarget, A: Acks> Batch<T, A> {
+    fn fail(&self, error: A::Error) -> RunError {
+        RunError::Source { target: self.options.name.clone(), source: Box::new(error) }
+    }
+
+    async fn take(&mut self, record: Arc<Record>) -> Result<(), RunError> {
+        if !self.target.decide(&record) {
+            self.tally.skipped("not-selected");
+            return self.acknowledge(record.position, None).await;
+        }
+        match self.target.compose(&mut self.state, &record) {
+            Ok(item) => {
+                let after = self.state.clone();
+                self.queue.push_back(Waiting { record, item: Arc::new(item), after, attempts: 0 });
+                Ok(())
+            }
+            Err(error) => self.bury(&record, "compose", error.to_string(), 0).await,
+        }
+    }
+
+    async fn acknowledge(
+        &self,
+        position: Position,
+        state: Option<StateChange>,
+    ) -> Result<(), RunError> {
+        self.acks.acknowledge(position, state).await.map_err(|error| self.fail(error))
+    }
+
+    async fn bury(
+        &self,
+        record: &Record,
+        class: &'static str,
+        text: String,
+        attempts: u32,
+    ) -> Result<(), RunError> {
+        tracing::warn!(position = %record.position, identity = %record.identity, class, text, "given up, kept as a dead letter");
+        let letter = letter(class, &text, attempts);
+        self.acks.park(record.position, letter).await.map_err(|error| self.fail(error))?;
+        self.tally.dead(class, text);
+        Ok(())
+    }
+
+    /// How many of the queue go into the next request: all that `max_items` lets, halved until
+    /// they fit; one after a failure. `None` if a single one does not fit.
+    fn chunk(&self) -> Option<usize> {
+        let mut chunk = if self.failed > 0 { 1 } else { self.queue.len() };
+        chunk = chunk.min(self.options.max_items.max(1));
+        loop {
+            // A comma after each but the last, and the brackets.
+            let bytes: usize =
+                self.queue.iter().take(chunk).map(|w| self.target.size(&w.item) + 1).sum();
+            if bytes < self.options.max_bytes {
+                return Some(chunk);
+            }
+            if chunk == 1 {
+                return None;
+            }
+            chunk /= 2;
+        }
+    }
+
+    /// Makes one request; says how long to wait for the next.
+    async fn push(&mut self) -> Result<Duration, RunError> {
+        let Some(chunk) = self.chunk() else {
+            return self.drop_first("too-large", format!("larger than {} bytes", self.options.max_bytes)).await;
+        };
+        let items: Vec<Arc<T::Item>> =
+            self.queue.iter().take(chunk).map(|w| Arc::clone(&w.item)).collect();
+        let items: Vec<&T::Item> = items.iter().map(AsRef::as_ref).collect();
+        let span = tracing::info_span!("deliver", target_name = %self.options.name, kind = self.target.kind(), records = chunk);
+        let limit = self.options.attempt_timeout;
+        let sent = timeout(limit, self.target.send(&items)).instrument(span).await;
+        let result = sent.unwrap_or_else(|_| {
+            Err(SendError::Transient(format!("no answer within {} s", limit.as_secs_f32())))
+        });
+        let result = result.map(|()| Sent::Whole);
+        self.tally.attempt(&result);
+        for waiting in self.queue.iter_mut().take(chunk) {
+            waiting.attempts += 1;
+        }
+        match result {
+            Ok(_) => {
+                self.failed = 0;
+                self.done(chunk).await?;
+                Ok(self.options.delay)
+            }
+            Err(SendError::Permanent(text)) if chunk == 1 => self.drop_first("permanent", text).await,
+            Err(error) => {
+                self.failed = self.failed.saturating_add(1);
+                self.tally.retry(&error);
+                let wait = match &error {
+                    SendError::Throttled { after: Some(after), .. } => (*after).max(self.options.retry),
+                    SendError::Throttled { .. } | SendError::Misconfigured(_) => {
+                        self.options.hold.delay(self.failed).max(self.options.retry)
+                    }
+                    // Refused as a whole: which one it is, single tries will tell, at once.
+                    SendError::Permanent(_) => Duration::ZERO,
+                    SendError::Transient(_) | SendError::PutOff(_) => self.options.retry,
+                };
+                tracing::warn!(target_name = %self.options.name, %error, class = error.class(), ?wait, "tried again, one record at a time");
+                Ok(wait)
+            }
+        }
+    }
+
+    async fn drop_first(&mut self, class: &'static str, text: String) -> Result<Duration, RunError> {
+        if let Some(first) = self.queue.pop_front() {
+            self.bury(&first.record, class, text, first.attempts).await?;
+        }
+        Ok(Duration::ZERO)
+    }
+
+    /// Acknowledges the first `chunk` records in their order, each with the state after it.
+    async fn done(&mut self, chunk: usize) -> Result<(), RunError> {
+        let done: Vec<Waiting<T>> = self.queue.drain(..chunk).collect();
+        let all = done.iter().map(|waiting| {
+            let state = StateChange::set(STATE, self.target.save(&waiting.after));
+            self.acks.acknowledge(waiting.record.position, Some(state))
+        });
+        for result in futures_util::future::join_all(all).await {
+            result.map_err(|error| self.fail(error))?;
+        }
+        for waiting in &done {
+            self.tally.delivered(&waiting.record, "delivered");
+            tracing::debug!(identity = %waiting.record.identity, age = ?age(&waiting.record), "delivered");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Where records come from: a durable consumer of the feed, or a test's own.
+
+use feed::{DeadLetter, StateChange};
+use model::{Position, Record};
+use std::sync::Arc;
+
+/// Hands out records that are not done.
+pub trait Source: Send {
+    /// What acknowledges them.
+    type Acks: Acks;
+
+    /// The next record, each once until the source is opened anew. Safe to cancel.
+    fn next(
+        &mut self,
+    ) -> impl Future<Output = Result<Arc<Record>, <Self::Acks as Acks>::Error>> + Send;
+
+    /// A handle for other tasks.
+    fn acks(&self) -> Self::Acks;
+}
+
+/// Says what is done with a record.
+pub trait Acks: Clone + Send + Sync + 'static {
+    /// Why it can't be said.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// The record is done, and the state changes with it; returns when both are on disk.
+    fn acknowledge(
+        &self,
+        position: Position,
+        state: Option<StateChange>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The record is given up and kept; returns when that is on disk.
+    fn park(
+        &self,
+        position: Position,
+        letter: DeadLetter,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// A value of the state.
+    fn get_state(&self, key: &str) -> Option<Vec<u8>>;
+
+    /// Records that are not done.
+    fn backlog(&self) -> u64;
+}
+
+impl Source for feed::Consumer {
+    type Acks = feed::ConsumerHandle;
+
+    async fn next(&mut self) -> Result<Arc<Record>, feed::ConsumerError> {
+        Self::next(self).await
+    }
+
+    fn acks(&self) -> feed::ConsumerHandle {
+        self.handle()
+    }
+}
+
+impl Acks for feed::ConsumerHandle {
+    type Error = feed::ConsumerError;
+
+    async fn acknowledge(
+        &self,
+        position: Position,
+        state: Option<StateChange>,
+    ) -> Result<(), Self::Error> {
+        Self::acknowledge(self, position, state).await
+    }
+
+    async fn park(&self, position: Position, letter: DeadLetter) -> Result<(), Self::Error> {
+        Self::park(self, position, letter).await
+    }
+
+    fn get_state(&self, key: &str) -> Option<Vec<u8>> {
+        Self::get_state(self, key)
+    }
+
+    fn backlog(&self) -> u64 {
+        Self::backlog(self)
+    }
+}

@@ -1,0 +1,84 @@
+//! What a target is.
+
+use crate::{ComposeError, SendError};
+use model::Record;
+
+/// How a send ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// All of it was taken.
+    Whole,
+    /// What could be taken was; the rest is refused for good. The record is kept as a dead letter
+    /// with this text, and is not sent again.
+    Partly(String),
+}
+
+/// A sink that sends one message a record.
+///
+/// `decide` and `compose` depend on nothing but the record and the settings: no clock, no random
+/// numbers, no counters. That is what makes a message after a crash the same message.
+pub trait Target: Send + Sync + 'static {
+    /// What is sent. Kept over the attempts, so `send` may note in it what is done already.
+    type Message: Send + 'static;
+
+    /// The kind's word in metrics and logs: `mail`.
+    fn kind(&self) -> &'static str;
+
+    /// Whether the record is of interest.
+    fn decide(&self, record: &Record) -> bool;
+
+    /// What to say of it; `None` if it turns out that there is nobody to say it to.
+    ///
+    /// # Errors
+    /// [`ComposeError`] makes the record a dead letter.
+    fn compose(&self, record: &Record) -> Result<Option<Self::Message>, ComposeError>;
+
+    /// Hands the message over. Returns only when the peer has taken it. Dropped at the deadline
+    /// of an attempt and when the process stops.
+    ///
+    /// # Errors
+    /// A [`SendError`] that says whether to try again.
+    fn send(
+        &self,
+        message: &mut Self::Message,
+    ) -> impl Future<Output = Result<Sent, SendError>> + Send;
+}
+
+/// A sink that sends many records in one request, in the order of the journal.
+pub trait BatchTarget: Send + Sync + 'static {
+    /// What one record becomes.
+    type Item: Send + Sync + 'static;
+    /// What is kept from record to record, committed with each acknowledgement.
+    type State: Clone + Send + Sync + 'static;
+
+    /// The kind's word in metrics and logs: `http_push`.
+    fn kind(&self) -> &'static str;
+
+    /// Whether the record is of interest.
+    fn decide(&self, record: &Record) -> bool;
+
+    /// The state that [`Self::save`] made; `None` for a new target.
+    ///
+    /// # Errors
+    /// The reason, if the bytes are not a state.
+    fn load(&self, bytes: Option<&[u8]>) -> Result<Self::State, String>;
+
+    /// The state as bytes.
+    fn save(&self, state: &Self::State) -> Vec<u8>;
+
+    /// Makes a record's item and carries the state on. Depends on record, state and settings only.
+    ///
+    /// # Errors
+    /// [`ComposeError`] makes the record a dead letter; the state must be as before.
+    fn compose(&self, state: &mut Self::State, record: &Record)
+    -> Result<Self::Item, ComposeError>;
+
+    /// Bytes that an item takes in a request.
+    fn size(&self, item: &Self::Item) -> usize;
+
+    /// Hands the items over in one request. Returns only when the peer has taken them all.
+    ///
+    /// # Errors
+    /// A [`SendError`] that says whether to try again.
+    fn send(&self, items: &[&Self::Item]) -> impl Future<Output = Result<(), SendError>> + Send;
+}
