@@ -95,7 +95,8 @@ pub async fn run_batch<S: Source, T: BatchTarget>(
     let state = target
         .load(acks.get_state(STATE).as_deref())
         .map_err(|text| RunError::State { target: options.name.clone(), text })?;
-    let mut batch = Batch { target, acks, tally, options, state, queue: VecDeque::new(), failed: 0 };
+    let mut batch =
+        Batch { target, acks, tally, options, state, queue: VecDeque::new(), failed: 0 };
     let mut due = Instant::now();
     let end = loop {
         batch.tally.in_flight(batch.queue.len(), batch.acks.backlog());
@@ -202,7 +203,9 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
     /// Makes one request; says how long to wait for the next.
     async fn push(&mut self) -> Result<Duration, RunError> {
         let Some(chunk) = self.chunk() else {
-            return self.drop_first("too-large", format!("larger than {} bytes", self.options.max_bytes)).await;
+            return self
+                .drop_first("too-large", format!("larger than {} bytes", self.options.max_bytes))
+                .await;
         };
         let items: Vec<Arc<T::Item>> =
             self.queue.iter().take(chunk).map(|w| Arc::clone(&w.item)).collect();
@@ -224,12 +227,16 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
                 self.done(chunk).await?;
                 Ok(self.options.delay)
             }
-            Err(SendError::Permanent(text)) if chunk == 1 => self.drop_first("permanent", text).await,
+            Err(SendError::Permanent(text)) if chunk == 1 => {
+                self.drop_first("permanent", text).await
+            }
             Err(error) => {
                 self.failed = self.failed.saturating_add(1);
                 self.tally.retry(&error);
                 let wait = match &error {
-                    SendError::Throttled { after: Some(after), .. } => (*after).max(self.options.retry),
+                    SendError::Throttled { after: Some(after), .. } => {
+                        (*after).max(self.options.retry)
+                    }
                     SendError::Throttled { .. } | SendError::Misconfigured(_) => {
                         self.options.hold.delay(self.failed).max(self.options.retry)
                     }
@@ -243,8 +250,15 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
         }
     }
 
-    async fn drop_first(&mut self, class: &'static str, text: String) -> Result<Duration, RunError> {
+    async fn drop_first(
+        &mut self,
+        class: &'static str,
+        text: String,
+    ) -> Result<Duration, RunError> {
         if let Some(first) = self.queue.pop_front() {
+            // Its number is used up, whatever comes of it.
+            let state = StateChange::set(STATE, self.target.save(&first.after));
+            self.acks.save(state).await.map_err(|error| self.fail(error))?;
             self.bury(&first.record, class, text, first.attempts).await?;
         }
         Ok(Duration::ZERO)

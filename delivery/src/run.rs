@@ -203,9 +203,7 @@ impl<T: Target, A: Acks> Line<T, A> {
                 }
                 Ok(Sent::Partly(text)) => {
                     tracing::warn!(text, "delivered in part; the rest is kept as a dead letter");
-                    self.acks
-                        .park(record.position, letter("partly", &text, attempts))
-                        .await?;
+                    self.acks.park(record.position, letter("partly", &text, attempts)).await?;
                     self.tally.delivered(record, "partly");
                     self.tally.dead("partly", text);
                     return Ok(());

@@ -37,6 +37,9 @@ pub trait Acks: Clone + Send + Sync + 'static {
         letter: DeadLetter,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// Changes the state without a record; returns when that is on disk.
+    fn save(&self, state: StateChange) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     /// A value of the state.
     fn get_state(&self, key: &str) -> Option<Vec<u8>>;
 
@@ -69,6 +72,10 @@ impl Acks for feed::ConsumerHandle {
 
     async fn park(&self, position: Position, letter: DeadLetter) -> Result<(), Self::Error> {
         Self::park(self, position, letter).await
+    }
+
+    async fn save(&self, state: StateChange) -> Result<(), Self::Error> {
+        Self::save(self, state).await
     }
 
     fn get_state(&self, key: &str) -> Option<Vec<u8>> {

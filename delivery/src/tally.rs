@@ -74,10 +74,7 @@ impl Tally {
         if class != "partly" {
             self.done("dead", class);
         }
-        self.metrics
-            .dead
-            .with_label_values(&[self.name.as_str(), self.kind, class])
-            .inc();
+        self.metrics.dead.with_label_values(&[self.name.as_str(), self.kind, class]).inc();
         self.state.send_modify(|s| {
             s.dead_letters += 1;
             s.last_error = Some(Problem { at: Timestamp::now(), class, text });
@@ -95,10 +92,7 @@ impl Tally {
     /// Notes how an attempt went.
     pub fn attempt(&self, result: &Result<Sent, SendError>) {
         let word = result.as_ref().err().map_or("ok", SendError::class);
-        self.metrics
-            .attempts
-            .with_label_values(&[self.name.as_str(), self.kind, word])
-            .inc();
+        self.metrics.attempts.with_label_values(&[self.name.as_str(), self.kind, word]).inc();
         self.state.send_modify(|s| match result {
             Ok(_) => s.health = Health::Delivering,
             Err(error) => {
