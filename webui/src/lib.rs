@@ -1,1 +1,3 @@
 //! WebStatus: the view in memory, its pages, templates and static files.
+
+pub mod text;
