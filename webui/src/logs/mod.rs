@@ -1,0 +1,46 @@
+//! The text of logs, as a page and as plain text (P13, P14).
+//!
+//! A log may have hundreds of megabytes. So nothing here ever holds one whole: lines come in
+//! chunks, each is rendered and sent before the next is asked for, and a page shows a
+//! [`Window`] of lines with links to the others.
+
+mod lines;
+mod stream;
+mod window;
+
+pub use lines::{Lines, is_error, plain};
+pub use stream::{Aside, Progress, follow, html, text};
+pub use window::{BadWindow, PAGE, Window};
+
+use feed::{Feed, LogError};
+use futures_util::{FutureExt, future::BoxFuture};
+use master::LogChunk;
+use model::LogId;
+
+/// Lines asked for at once.
+pub const CHUNK: u64 = 1_000;
+
+/// Where the text of logs comes from. [`Feed`] in earnest.
+pub trait LogText: Send + Sync {
+    /// At most `limit` lines from line `first` (from 0) on; none past the end.
+    ///
+    /// # Errors
+    /// [`LogError`] when neither cache nor master has them.
+    fn lines(
+        &self,
+        log: LogId,
+        first: u64,
+        limit: u64,
+    ) -> BoxFuture<'_, Result<LogChunk, LogError>>;
+}
+
+impl LogText for Feed {
+    fn lines(
+        &self,
+        log: LogId,
+        first: u64,
+        limit: u64,
+    ) -> BoxFuture<'_, Result<LogChunk, LogError>> {
+        self.log(log, first, limit).boxed()
+    }
+}

@@ -1,0 +1,160 @@
+//! Logs as streams of bytes: one chunk is in memory at a time.
+
+use super::{CHUNK, Lines, LogText, Window, plain};
+use crate::text::escape;
+use axum::response::sse::Event;
+use bytes::Bytes;
+use feed::LogError;
+use futures_util::{Stream, StreamExt, stream};
+use master::LogChunk;
+use model::{LogId, LogKind};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+/// How often an unfinished log is looked at.
+const PACE: Duration = Duration::from_secs(1);
+/// After how many looks without news the source is asked all the same: the master tells of
+/// new lines only while somebody watches.
+const PATIENCE: u32 = 3;
+
+/// After how many failures in a row a reader is left to load the page again.
+const FAILURES: u32 = 60;
+
+/// What stands before and after the lines of a page.
+#[derive(Clone, Debug, Default)]
+pub struct Aside {
+    /// Everything up to the first line.
+    pub before: String,
+    /// Everything after the last line.
+    pub after: String,
+}
+
+/// A page: what is before, the lines of the window, what is after. `begun` holds lines that
+/// are read already, from the window's first on. If a chunk can't be had, the page says so
+/// and ends.
+pub fn html(
+    source: Arc<dyn LogText>,
+    (log, kind): (LogId, LogKind),
+    window: Window,
+    begun: &[LogChunk],
+    page: Aside,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + use<> {
+    let mut renderer = Lines::new(kind);
+    let mut first = page.before;
+    for chunk in begun {
+        renderer.chunk(chunk, &mut first);
+    }
+    let next = begun.last().map_or(window.first.saturating_sub(1), |c| c.first + c.count());
+    let rest = stream::unfold(
+        Some((source, renderer, next, page.after)),
+        move |state| async move {
+            let (source, mut renderer, next, after) = state?;
+            let mut out = String::new();
+            let wanted = window.last.saturating_sub(next).min(CHUNK);
+            let answer = match wanted {
+                0 => Ok(LogChunk::default()),
+                wanted => source.lines(log, next, wanted).await,
+            };
+            match answer {
+                Ok(chunk) if chunk.text.is_empty() => {}
+                Ok(chunk) => {
+                    renderer.chunk(&chunk, &mut out);
+                    let next = chunk.first + chunk.count();
+                    return Some((Ok(Bytes::from(out)), Some((source, renderer, next, after))));
+                }
+                Err(error) => {
+                    tracing::warn!(%log, %error, "a log's page ends early");
+                    renderer.end(&mut out);
+                    out.push_str(&format!(
+                    "<p class=le><a></a><span>The lines from {} on cannot be shown now: {}</span></p>\n",
+                    next + 1,
+                    escape(&error.to_string())
+                ));
+                    return Some((Ok(Bytes::from(out + &after)), None));
+                }
+            }
+            renderer.end(&mut out);
+            Some((Ok(Bytes::from(out + &after)), None))
+        },
+    );
+    stream::iter([Ok(Bytes::from(first))]).chain(rest)
+}
+
+/// The plain text, chunk by chunk from `begun` on. If a chunk can't be had the stream breaks
+/// off with an error, so that nobody takes a part for the whole.
+pub fn text(
+    source: Arc<dyn LogText>,
+    (log, kind): (LogId, LogKind),
+    begun: LogChunk,
+) -> impl Stream<Item = Result<Bytes, LogError>> + Send + use<> {
+    stream::unfold(Some((source, Some(begun), 0)), move |state| async move {
+        let (source, begun, next) = state?;
+        let chunk = match begun {
+            Some(chunk) => Ok(chunk),
+            None => source.lines(log, next, CHUNK).await,
+        };
+        match chunk {
+            Ok(chunk) if chunk.text.is_empty() => None,
+            Ok(chunk) => {
+                let next = chunk.first + chunk.count();
+                Some((Ok(Bytes::from(plain(kind, chunk))), Some((source, None, next))))
+            }
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+/// How far a log that is written has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Lines so far.
+    pub lines: u64,
+    /// Whether no more come.
+    pub complete: bool,
+}
+
+/// Lines as they are written, from line `next` (from 0) on: `lines` events with HTML, then
+/// `end`. `progress` tells how far the log is, `None` once it is unknown.
+pub fn follow<P: Fn() -> Option<Progress> + Send + 'static>(
+    source: Arc<dyn LogText>,
+    (log, kind): (LogId, LogKind),
+    next: u64,
+    progress: P,
+) -> impl Stream<Item = Result<Event, Infallible>> + Send + use<P> {
+    let state = (source, Lines::new(kind), next, progress, 0u32);
+    stream::unfold(Some(state), move |state| async move {
+        let (source, mut renderer, mut next, progress, mut idle) = state?;
+        let mut failures = 0u32;
+        loop {
+            let now = progress();
+            let done = now.is_none_or(|p| p.complete);
+            if done || idle >= PATIENCE || now.is_some_and(|p| p.lines > next) {
+                idle = 0;
+                match source.lines(log, next, CHUNK).await {
+                    Ok(chunk) if !chunk.text.is_empty() => {
+                        let mut out = String::new();
+                        renderer.chunk(&chunk, &mut out);
+                        renderer.end(&mut out);
+                        next = chunk.first + chunk.count();
+                        // Each line of HTML is a paragraph; line feeds mean nothing between them.
+                        let event =
+                            Event::default().event("lines").data(out.replace(['\n', '\r'], ""));
+                        return Some((Ok(event), Some((source, renderer, next, progress, idle))));
+                    }
+                    Ok(_) if done => {
+                        return Some((Ok(Event::default().event("end").data("")), None));
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::debug!(%log, %error, "lines of a watched log are not to be had now");
+                        failures += 1;
+                    }
+                }
+                if now.is_none() || failures > FAILURES {
+                    return Some((Ok(Event::default().event("end").data("")), None));
+                }
+            }
+            idle += 1;
+            tokio::time::sleep(PACE).await;
+        }
+    })
+}
