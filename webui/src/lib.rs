@@ -1,4 +1,18 @@
 //! WebStatus: the view in memory, its pages, templates and static files.
+//!
+//! [`view::View`] is all that is known of a master, fed by [`view::follow`]. A page is a pure
+//! function from an [`Ask`] (view, settings, query) to [`Html`]; [`server`] does the rest.
 
 pub mod logs;
+mod page;
+mod query;
+pub mod server;
+mod site;
+mod templates;
 pub mod text;
+pub mod view;
+
+pub use page::{Ask, Html, PageError};
+pub use query::Query;
+pub use site::Site;
+pub use templates::{TemplateFailure, Templates};

@@ -1,0 +1,156 @@
+//! The pages' templates: built in, and replaced by name (row W04).
+//!
+//! A name is looked up in `templates` of the settings, then in `templatesDir`, then in the
+//! folders of `jinjaLoaders` in their order, then among the built-in ones.
+
+use crate::text;
+use crds::WebStatusSpec;
+use minijinja::{AutoEscape, Environment, Value, syntax::SyntaxConfig};
+use model::Timestamp;
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// A template that is no good.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateFailure {
+    /// A folder of templates can't be read.
+    #[error("the templates in {dir} cannot be read: {source}")]
+    Folder {
+        /// The folder.
+        dir: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A template does not compile.
+    #[error("template {name}: {text}")]
+    Syntax {
+        /// Its name.
+        name: String,
+        /// What is wrong and where.
+        text: String,
+    },
+}
+
+/// The built-in templates by name.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("base.html", include_str!("../templates/base.html")),
+    ("macros.html", include_str!("../templates/macros.html")),
+    ("error.html", include_str!("../templates/error.html")),
+    ("waterfall.html", include_str!("../templates/waterfall.html")),
+    ("waterfall_help.html", include_str!("../templates/waterfall_help.html")),
+];
+
+/// All templates of a WebStatus.
+#[derive(Debug)]
+pub struct Templates {
+    environment: Environment<'static>,
+}
+
+impl Templates {
+    /// The built-in ones only.
+    ///
+    /// # Errors
+    /// [`TemplateFailure::Syntax`]; never with the built-in ones, as tests prove.
+    pub fn built_in() -> Result<Self, TemplateFailure> {
+        Self::with(&BTreeMap::new(), &[])
+    }
+
+    /// Those of the settings over the built-in ones.
+    ///
+    /// # Errors
+    /// [`TemplateFailure`] of the first that can't be read or compiled.
+    pub fn of(spec: &WebStatusSpec) -> Result<Self, TemplateFailure> {
+        let folders = spec.templates_dir.iter().chain(&spec.jinja_loaders);
+        let folders: Vec<PathBuf> = folders.map(PathBuf::from).collect();
+        Self::with(&spec.templates, &folders)
+    }
+
+    fn with(own: &BTreeMap<String, String>, folders: &[PathBuf]) -> Result<Self, TemplateFailure> {
+        let mut all: BTreeMap<String, String> = BTreeMap::new();
+        // From the weakest to the strongest.
+        for (name, source) in BUILT_IN {
+            all.insert((*name).to_owned(), (*source).to_owned());
+        }
+        for dir in folders.iter().rev() {
+            let fail = |source| TemplateFailure::Folder { dir: dir.clone(), source };
+            for entry in std::fs::read_dir(dir).map_err(fail)? {
+                let entry = entry.map_err(fail)?;
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                if name.ends_with(".html") && entry.path().is_file() {
+                    all.insert(name, std::fs::read_to_string(entry.path()).map_err(fail)?);
+                }
+            }
+        }
+        all.extend(own.clone());
+        let mut environment = Environment::new();
+        environment.set_auto_escape_callback(|name| {
+            let plain = name.ends_with(".txt");
+            if plain { AutoEscape::None } else { AutoEscape::Html }
+        });
+        environment.set_syntax(syntax()?);
+        filters(&mut environment);
+        for (name, source) in all {
+            environment
+                .add_template_owned(name.clone(), source)
+                .map_err(|error| TemplateFailure::Syntax { name, text: format!("{error:#}") })?;
+        }
+        Ok(Self { environment })
+    }
+
+    /// Renders a template.
+    ///
+    /// # Errors
+    /// What minijinja says: an unknown name, an undefined value used, a wrong type.
+    pub fn render(&self, name: &str, context: Value) -> Result<String, minijinja::Error> {
+        self.environment.get_template(name)?.render(context)
+    }
+}
+
+/// Block tags leave no empty lines behind.
+fn syntax() -> Result<SyntaxConfig, TemplateFailure> {
+    SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| {
+        TemplateFailure::Syntax { name: "(syntax)".to_owned(), text: error.to_string() }
+    })
+}
+
+/// Filters that templates may use beside minijinja's own.
+fn filters(environment: &mut Environment<'static>) {
+    environment.add_filter("seg", |text: &str| model::segment(text).to_string());
+    environment.add_filter("rev", |revision: &str| text::rev(revision).to_owned());
+    environment.add_filter("dur", |seconds: u64| text::dur(seconds));
+    environment.add_filter("brief", |seconds: u64| text::brief(seconds));
+    environment.add_filter("words", |seconds: u64| text::words(seconds));
+    environment.add_filter("clock", |at: i64| text::clock(Timestamp(at)));
+    environment.add_filter("stamp", |at: i64| text::stamp(Timestamp(at)));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use minijinja::context;
+
+    #[test]
+    fn w04_a_template_is_replaced_by_name_and_the_nearest_wins() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(first.path().join("about.html"), "first {{ x }}").unwrap();
+        std::fs::write(second.path().join("about.html"), "second").unwrap();
+        std::fs::write(second.path().join("error.html"), "second {{ x }}").unwrap();
+        let folders = [first.path().to_owned(), second.path().to_owned()];
+        let none = BTreeMap::new();
+        let t = Templates::with(&none, &folders).unwrap();
+        assert_eq!(t.render("about.html", context! { x => "<b>" }).unwrap(), "first &lt;b&gt;");
+        assert_eq!(t.render("error.html", context! { x => 1 }).unwrap(), "second 1");
+        let own = BTreeMap::from([("about.html".to_owned(), "own".to_owned())]);
+        let t = Templates::with(&own, &folders).unwrap();
+        assert_eq!(t.render("about.html", context! {}).unwrap(), "own");
+    }
+
+    #[test]
+    fn w04_a_broken_template_is_named() {
+        let own = BTreeMap::from([("about.html".to_owned(), "{% if %}".to_owned())]);
+        let error = Templates::with(&own, &[]).unwrap_err().to_string();
+        assert!(error.starts_with("template about.html:"), "{error}");
+        let error = Templates::with(&BTreeMap::new(), &["/nosuch".into()]).unwrap_err();
+        assert!(error.to_string().contains("/nosuch"));
+    }
+}
