@@ -1,0 +1,228 @@
+//! Decisions that users write in CEL.
+
+use crate::BuildContext;
+use cel::{
+    Context, ExecutionError, Program, Value,
+    common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr},
+};
+use serde::Serialize;
+
+/// A compiled expression that is true or false for a build.
+#[derive(Debug)]
+pub struct Decision {
+    source: String,
+    program: Program,
+}
+
+/// Why an expression was not accepted, or gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecisionError {
+    /// It is no CEL, or too long.
+    #[error("not an expression: {0}")]
+    Parse(String),
+    /// It could take too long: loops within loops.
+    #[error("could need {cost} steps for one build, {limit} are allowed; take out a loop")]
+    TooCostly {
+        /// An upper bound of the steps.
+        cost: u64,
+        /// The bound.
+        limit: u64,
+    },
+    /// It names a variable that the context does not have.
+    #[error("there is no variable `{0}`; the documentation of the build context lists them")]
+    UnknownVariable(String),
+    /// It is neither true nor false.
+    #[error("gives {0}, and must give true or false")]
+    NotBool(&'static str),
+    /// It failed on this build.
+    #[error("failed: {0}")]
+    Evaluate(String),
+}
+
+/// Runs on a large stack: the parser takes some 100 KiB of it for each bracket in an
+/// unoptimised build, and its own limit is 96 of them.
+fn parse(source: &str) -> Result<Program, DecisionError> {
+    let program = Program::compile(source)
+        .map_err(|errors| DecisionError::Parse(shorten(&errors.to_string())))?;
+    if depth(program.expression()) > DEPTH {
+        return Err(DecisionError::Parse(format!("nested more than {DEPTH} deep")));
+    }
+    let (cost, _) = estimate(program.expression());
+    if cost > COST {
+        return Err(DecisionError::TooCostly { cost, limit: COST });
+    }
+    Ok(program)
+}
+
+/// Bytes of stack for the parser.
+const STACK: usize = 64 << 20;
+/// Deepest expression, so that evaluation fits on any thread's stack.
+const DEPTH: usize = 32;
+/// Longest source.
+const SOURCE: usize = 4096;
+/// Most steps, by the estimate.
+const COST: u64 = 10_000_000;
+/// Items that a list of the context is taken to have in the estimate; longer ones are cut.
+const ITEMS: u64 = 1000;
+
+impl Decision {
+    /// Compiles an expression. `extra` lists variables that [`Self::decide`] gives beside the
+    /// build's.
+    ///
+    /// # Errors
+    /// [`DecisionError`] for what can be found without a build.
+    pub fn compile(source: &str, extra: &[&str]) -> Result<Self, DecisionError> {
+        if source.len() > SOURCE {
+            return Err(DecisionError::Parse(format!("longer than {SOURCE} bytes")));
+        }
+        let text = source.to_owned();
+        let program = std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn(move || parse(&text))
+            .map_err(|error| DecisionError::Parse(error.to_string()))?
+            .join()
+            .map_err(|_| DecisionError::Parse("the parser failed".to_owned()))??;
+        let decision = Self { source: source.to_owned(), program };
+        // The empty build tells unknown names from known ones; other failures depend on the build.
+        let empty = BuildContext::new(&model::Build::default(), &crate::Site::default());
+        let known = match serde_json::to_value(&empty) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            _ => return Ok(decision),
+        };
+        let references = decision.program.references();
+        let mut unknown: Vec<String> = references
+            .variables()
+            .into_iter()
+            .filter(|name| !name.starts_with('@') && !bound(decision.program.expression(), name))
+            .filter(|name| !known.contains_key(*name) && !extra.contains(name))
+            .map(str::to_owned)
+            .collect();
+        unknown.sort_unstable();
+        match unknown.into_iter().next() {
+            Some(name) => Err(DecisionError::UnknownVariable(name)),
+            None => Ok(decision),
+        }
+    }
+
+    /// The expression as it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The answer for a build. `extra` is an object with the names given to [`Self::compile`].
+    ///
+    /// # Errors
+    /// [`DecisionError`] if it fails on this build, or is no bool.
+    pub fn decide<E: Serialize>(
+        &self,
+        build: &BuildContext,
+        extra: &E,
+    ) -> Result<bool, DecisionError> {
+        let mut context = Context::default();
+        let mut build = build.clone();
+        let items = ITEMS as usize;
+        build.changes.truncate(items);
+        build.steps.truncate(items);
+        add(&mut context, &build)?;
+        add(&mut context, extra)?;
+        match self.program.execute(&context) {
+            Ok(Value::Bool(answer)) => Ok(answer),
+            Ok(other) => Err(DecisionError::NotBool(kind(&other))),
+            Err(ExecutionError::UndeclaredReference(name)) => {
+                Err(DecisionError::UnknownVariable(name.to_string()))
+            }
+            Err(error) => Err(DecisionError::Evaluate(shorten(&error.to_string()))),
+        }
+    }
+}
+
+fn add<T: Serialize>(context: &mut Context<'_, '_>, fields: &T) -> Result<(), DecisionError> {
+    let fields = cel::to_value(fields).map_err(|e| DecisionError::Evaluate(e.to_string()))?;
+    if let Value::Map(map) = fields {
+        for (name, value) in map.map.iter() {
+            context.add_variable_from_value(name.to_string(), value.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Peers' errors show values at length.
+fn shorten(text: &str) -> String {
+    text.chars().take(400).collect()
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::List(_) => "a list",
+        Value::Map(_) => "a map",
+        Value::Int(_) | Value::UInt(_) | Value::Float(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Null => "null",
+        _ => "a value of another type",
+    }
+}
+
+/// The parts that an expression is made of.
+fn children(expression: &IdedExpr) -> Vec<&IdedExpr> {
+    match &expression.expr {
+        Expr::Comprehension(c) => {
+            vec![&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result]
+        }
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Map(map) => entries(&map.entries).collect(),
+        Expr::Struct(fields) => entries(&fields.entries).collect(),
+        Expr::Select(select) => vec![&select.operand],
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Vec::new(),
+    }
+}
+
+fn depth(expression: &IdedExpr) -> usize {
+    1 + children(expression).into_iter().map(depth).max().unwrap_or(0)
+}
+
+/// Whether a loop of the expression binds `name`.
+fn bound(expression: &IdedExpr, name: &str) -> bool {
+    let here = match &expression.expr {
+        Expr::Comprehension(c) => {
+            c.iter_var == name || c.iter_var2.as_deref() == Some(name) || c.accu_var == name
+        }
+        _ => false,
+    };
+    here || children(expression).into_iter().any(|child| bound(child, name))
+}
+
+/// Keys and values of a literal map or struct.
+fn entries(entries: &[IdedEntryExpr]) -> impl Iterator<Item = &IdedExpr> {
+    entries
+        .iter()
+        .flat_map(|entry| match &entry.expr {
+            EntryExpr::MapEntry(entry) => [Some(&entry.key), Some(&entry.value)],
+            EntryExpr::StructField(field) => [None, Some(&field.value)],
+        })
+        .flatten()
+}
+
+/// An upper bound of the steps an expression takes, and of the items in what it gives.
+fn estimate(expression: &IdedExpr) -> (u64, u64) {
+    let sum = |all: Vec<&IdedExpr>| {
+        all.into_iter().map(estimate).fold((1u64, 0u64), |(cost, size), (c, s)| {
+            (cost.saturating_add(c), size.saturating_add(s))
+        })
+    };
+    match &expression.expr {
+        Expr::Comprehension(c) => {
+            let (range_cost, range) = estimate(&c.iter_range);
+            let (turn, _) = sum(vec![&c.loop_cond, &c.loop_step]);
+            let (rest, _) = sum(vec![&c.accu_init, &c.result]);
+            let range = range.max(1);
+            (range_cost.saturating_add(range.saturating_mul(turn)).saturating_add(rest), range)
+        }
+        Expr::Select(_) | Expr::Ident(_) => (sum(children(expression)).0, ITEMS),
+        Expr::List(list) => (sum(children(expression)).0, list.elements.len() as u64),
+        _ => {
+            let (cost, size) = sum(children(expression));
+            (cost, size.max(1))
+        }
+    }
+}

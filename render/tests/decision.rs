@@ -1,0 +1,70 @@
+//! Users' decisions.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use proptest::prelude::*;
+use render::{Decision, DecisionError};
+use serde_json::json;
+
+fn decide(source: &str) -> Result<bool, DecisionError> {
+    Decision::compile(source, &["username"])?
+        .decide(&common::context(), &json!({ "username": "ann" }))
+}
+
+#[test]
+fn a_decision_sees_the_build_and_what_the_target_adds() {
+    for (source, expected) in [
+        ("true", true),
+        ("result == 'failure' && previous == 'success'", true),
+        ("builder.name == 'smoketest' || username == 'ann'", true),
+        ("'unit' in builder.tags && number > 6", true),
+        ("changes.exists(c, c.author.contains('example.org'))", true),
+        ("steps.all(s, s.result == 'success')", false),
+        ("has(properties.nosuch)", false),
+        ("properties.version == '1.0'", true),
+        ("worker == null", false),
+    ] {
+        assert_eq!(decide(source), Ok(expected), "{source}");
+    }
+}
+
+#[test]
+fn mistakes_have_types() {
+    use DecisionError as E;
+    type Check = fn(&E) -> bool;
+    let cases: [(&str, Check); 7] = [
+        ("result ==", |e| matches!(e, E::Parse(_))),
+        ("buidler.name == 'x'", |e| *e == E::UnknownVariable("buidler".into())),
+        ("changes.exists(c, d.author == '')", |e| *e == E::UnknownVariable("d".into())),
+        ("number", |e| *e == E::NotBool("a number")),
+        ("builder.tags", |e| *e == E::NotBool("a list")),
+        ("properties.nosuch == 'x'", |e| matches!(e, E::Evaluate(_))),
+        ("result + 1 == 2", |e| matches!(e, E::Evaluate(_))),
+    ];
+    for (source, expected) in cases {
+        let error = decide(source).unwrap_err();
+        assert!(expected(&error), "{source}: {error:?}");
+    }
+}
+
+#[test]
+fn what_could_take_too_long_is_refused_before_it_runs() {
+    let inner = "changes.all(a, steps.all(b, changes.all(c, a.id + b.number + c.id > 0)))";
+    assert!(matches!(decide(inner), Err(DecisionError::TooCostly { .. })));
+    let digits: Vec<String> = (0..900).map(|n| n.to_string()).collect();
+    let list = format!("[{}]", digits.join(","));
+    let nested = format!("{list}.all(a, steps.all(b, a + b.number > 0))");
+    assert!(decide(&nested).is_ok());
+    let long = format!("'{}' == ''", "x".repeat(10 << 20));
+    assert!(matches!(decide(&long), Err(DecisionError::Parse(_))));
+    let deep = format!("{}true{}", "(".repeat(1500), ")".repeat(1500));
+    assert!(decide(&deep).is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_expression_panics(source in ".{0,40}|(steps|result|\\.all\\(|\\.map\\(|x, |[()\\[\\]{}'\"0-9+*/%<>=!&|?:. -]){0,20}") {
+        let _ = decide(&source);
+    }
+}
