@@ -15,16 +15,46 @@ pub struct Definition {
     pub json: Value,
 }
 
+/// Why a type has no definition. Tests show that every type has one.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionError {
+    /// The type's schema is no JSON.
+    #[error("a definition can't be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The definition can't be written as YAML.
+    #[error("a definition can't be written as YAML: {0}")]
+    Yaml(#[from] serde_saphyr::ser::Error),
+}
+
 impl Definition {
-    fn new<K: CustomResourceExt>() -> Result<Self, serde_json::Error> {
+    fn new<K: CustomResourceExt>() -> Result<Self, DefinitionError> {
         let mut json = serde_json::to_value(K::crd())?;
         tidy(&mut json);
+        // Whatever features of serde_json other crates switch on, the files stay the same.
+        json.sort_all_objects();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Ok(Self {
             kind: text(&json["spec"]["names"]["kind"]),
             name: text(&json["metadata"]["name"]),
             json,
         })
+    }
+
+    /// The definition as a YAML document.
+    ///
+    /// # Errors
+    /// None in practice, see [`DefinitionError`].
+    pub fn yaml(&self) -> Result<String, DefinitionError> {
+        let options = serde_saphyr::ser_options! {
+            compact_list_indent: true,
+            prefer_block_scalars: false,
+        };
+        Ok(serde_saphyr::to_string_with_options(&self.json, options)?)
+    }
+
+    /// The name of its file in `crds/yaml/`.
+    pub fn file_name(&self) -> String {
+        format!("{}.yaml", self.kind.to_lowercase())
     }
 
     /// The schema of the kind's documents.
@@ -76,12 +106,21 @@ fn whole(number: f64) -> Option<i64> {
 /// Every kind's definition, in the order in which they are documented.
 ///
 /// # Errors
-/// None in practice: the types serialise to JSON, as tests show.
-pub fn definitions() -> Result<Vec<Definition>, serde_json::Error> {
+/// None in practice, see [`DefinitionError`].
+pub fn definitions() -> Result<Vec<Definition>, DefinitionError> {
     Ok(vec![
         Definition::new::<Master>()?,
         Definition::new::<WebStatus>()?,
         Definition::new::<MailNotifier>()?,
         Definition::new::<HttpPush>()?,
     ])
+}
+
+/// The definitions as one YAML file, for `kubectl apply -f -`.
+///
+/// # Errors
+/// None in practice, see [`DefinitionError`].
+pub fn yaml() -> Result<String, DefinitionError> {
+    let documents: Result<Vec<_>, _> = definitions()?.iter().map(Definition::yaml).collect();
+    Ok(documents?.join("---\n"))
 }

@@ -7,12 +7,14 @@
 
 mod definitions;
 mod kinds;
+pub mod manifest;
 mod schema;
+pub mod secrets;
 mod status;
 pub mod strports;
 mod values;
 
-pub use definitions::{Definition, definitions};
+pub use definitions::{Definition, DefinitionError, definitions, yaml};
 pub use kinds::http_push::{HttpPush, HttpPushSpec};
 pub use kinds::mail_notifier::{
     BodyType, Lookup, MailNotifier, MailNotifierSpec, MailTls, MessageFormatter, Mode,

@@ -50,5 +50,41 @@ pub(crate) const HTTP_URL: &str = r"^https?://[^\s/?#]+[^\s]*$";
 pub(crate) const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 /// A key of a Secret.
 pub(crate) const SECRET_KEY: &str = r"^[-._a-zA-Z0-9]+$";
+/// A mail domain.
+pub(crate) const DOMAIN: &str = r"^[^\s<>@,;]+$";
+/// A host's name or address.
+pub(crate) const HOST: &str =
+    r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$";
 /// One line of text.
 pub(crate) const ONE_LINE: &str = r"^[^\r\n]*$";
+
+/// What a pattern wants, in words: for messages, where a regular expression helps nobody.
+pub(crate) fn words(pattern: &str) -> Option<&'static str> {
+    Some(match pattern {
+        ADDRESS => "mail address: write a@example.org or Name <a@example.org>",
+        HTTP_URL => "address of a server: write http://HOST/… or https://HOST/…",
+        OBJECT_NAME => {
+            "name of an object: it has a-z, 0-9, - and ., and begins and ends with a letter or digit"
+        }
+        SECRET_KEY => "key of a Secret: it has letters, digits, -, _ and .",
+        ONE_LINE => "single line",
+        DOMAIN => "domain: write example.org, without @",
+        HOST => "host: write a name or an IP address, without scheme or port",
+        crate::values::duration::PATTERN => {
+            "length of time: write numbers with units ms, s, m, h, d or w, such as 90s or 1h30m"
+        }
+        crate::values::size::PATTERN => {
+            "size: write bytes, or a whole number with Ki, Mi, Gi, Ti, k, M, G or T, such as 512Mi"
+        }
+        crate::strports::PATTERN => {
+            "address to listen on: write a port (8010), tcp:PORT:interface=ADDRESS or unix:/PATH"
+        }
+        _ => return None,
+    })
+}
+
+/// The words of a pattern of the form `^(one|other)$`, still separated by `|`.
+pub(crate) fn alternatives(pattern: &str) -> Option<&str> {
+    let words = pattern.strip_prefix("^(")?.strip_suffix(")$")?;
+    words.bytes().all(|b| b.is_ascii_lowercase() || b == b'|').then_some(words)
+}

@@ -41,11 +41,11 @@ pub struct HttpPushSpec {
     #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
     pub server_url: String,
     /// Only events of these builders. Use either `builders` or `categories`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::selection::<1000, 256>")]
     pub builders: Option<Vec<String>>,
     /// Only events of builders in one of these categories (a builder's tags).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::selection::<100, 256>")]
     pub categories: Option<Vec<String>>,
     /// How long events are collected before they are posted together.

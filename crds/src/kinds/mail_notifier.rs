@@ -64,18 +64,18 @@ pub struct MailNotifierSpec {
     #[schemars(schema_with = "mode_schema")]
     pub mode: Modes,
     /// Only builds of these builders. Use either `builders` or `categories`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::selection::<1000, 256>")]
     pub builders: Option<Vec<String>>,
     /// Only builds of builders in one of these categories (a builder's tags).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::selection::<100, 256>")]
     pub categories: Option<Vec<String>>,
     /// The SMTP server that takes the mail.
     #[serde(default = "relayhost")]
     #[schemars(
         length(min = 1, max = 253),
-        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9_.:]*[A-Za-z0-9])?$|^::1?$")
+        regex(pattern = schema::HOST)
     )]
     pub relayhost: String,
     /// The SMTP server's port.
@@ -104,7 +104,7 @@ pub struct MailNotifierSpec {
     /// How names of interested users become addresses: a domain to append; or one of
     /// `{domain: D}`, `{map: {name: address}}` and `{users: master}`, which uses the addresses
     /// that the master's users and changes carry. The last is the default.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "lookup_schema")]
     pub lookup: Option<Lookup>,
     /// A text of one's own instead of the usual message.
@@ -303,13 +303,19 @@ impl JsonSchema for BodyType {
     }
 }
 
-/// A list or a word. A structural schema can't say "one of two types", so the type is open;
-/// each keyword binds values of its own type only, and `not` shuts out the other types.
+/// A list or a word. A structural schema can't say "one of two types", so the type is open.
+/// Each keyword binds values of its own type only: those of the other types are such that
+/// nothing fits them.
 fn mode_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "x-kubernetes-preserve-unknown-fields": true,
         "pattern": "^(all|warnings)$",
         "maxLength": 8,
+        "minimum": 1,
+        "maximum": 0,
+        "minProperties": 1,
+        "maxProperties": 0,
+        "not": { "enum": [true, false] },
         "minItems": 1,
         "maxItems": 6,
         "items": {
@@ -322,21 +328,31 @@ fn mode_schema(_: &mut SchemaGenerator) -> Schema {
 
 /// A domain or an object of one member; see [`mode_schema`].
 fn lookup_schema(_: &mut SchemaGenerator) -> Schema {
-    let domain = r"^[^\s<>@,;]+$";
     json_schema!({
         "x-kubernetes-preserve-unknown-fields": true,
-        "pattern": domain,
+        "pattern": schema::DOMAIN,
         "minLength": 1,
         "maxLength": 253,
+        "minimum": 1,
+        "maximum": 0,
+        "minItems": 1,
+        "maxItems": 0,
+        "not": { "enum": [true, false] },
         "minProperties": 1,
         "maxProperties": 1,
+        // Unknown members would pass otherwise. Texts have no members, and pass.
+        "anyOf": [
+            { "required": ["domain"] },
+            { "required": ["map"] },
+            { "required": ["users"] },
+        ],
         "properties": {
             "domain": {
                 "description": "The domain that is appended to a name without an `@`.",
                 "type": "string",
                 "minLength": 1,
                 "maxLength": 253,
-                "pattern": domain,
+                "pattern": schema::DOMAIN,
             },
             "map": {
                 "description": "Addresses by name; names without an entry get no mail.",

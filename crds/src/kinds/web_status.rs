@@ -66,7 +66,7 @@ pub struct WebStatusSpec {
     #[schemars(schema_with = "schema::texts::<16, 4096>")]
     pub jinja_loaders: Vec<String>,
     /// Only builders in one of these categories (a builder's tags) are shown.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::selection::<100, 256>")]
     pub categories: Option<Vec<String>>,
     /// How many builds a list shows unless the address says `numbuilds=`. Unset, a builder's

@@ -1,0 +1,294 @@
+//! Reads manifests: the same documents that a cluster takes, from files.
+//!
+//! Each document goes through what an API server does (nulls dropped, defaults filled in, the
+//! schema and its CEL rules) and through what only a reader of all documents can see (names that
+//! must exist). All mistakes of all files are reported, each with its place:
+//! `status.yaml:14:9: spec.mode[2]: "failling" is not one of change, …; did you mean "failing"?`
+
+mod document;
+mod error;
+mod references;
+pub(crate) mod rules;
+pub(crate) mod tree;
+mod validate;
+
+pub use error::ManifestError;
+pub use rules::RuleError;
+
+use crate::secrets::SecretSource;
+use crate::{Definition, HttpPush, MailNotifier, Master, WebStatus};
+use document::Found;
+use error::Mistake;
+use references::Placed;
+use std::{
+    collections::HashMap,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// The largest file that is read.
+pub const MAX_FILE: u64 = 1 << 20;
+/// A file's further mistakes are counted only.
+const MAX_MISTAKES: usize = 100;
+
+/// A document of one of this program's kinds.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The file, as it was named.
+    pub file: PathBuf,
+    /// The line where the document begins, from 1.
+    pub line: usize,
+    /// What it says, with defaults filled in.
+    pub resource: Resource,
+}
+
+/// One of the kinds.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // few of them, held for long
+pub enum Resource {
+    /// A master to follow.
+    Master(Master),
+    /// Pages.
+    WebStatus(WebStatus),
+    /// Mail.
+    MailNotifier(MailNotifier),
+    /// Pushes.
+    HttpPush(HttpPush),
+}
+
+impl Resource {
+    /// The kind's name.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Master(_) => "Master",
+            Self::WebStatus(_) => "WebStatus",
+            Self::MailNotifier(_) => "MailNotifier",
+            Self::HttpPush(_) => "HttpPush",
+        }
+    }
+
+    /// The object's name, unique within kind and namespace.
+    pub fn name(&self) -> &str {
+        self.metadata().name.as_deref().unwrap_or_default()
+    }
+
+    /// The object's namespace, if the document has one.
+    pub fn namespace(&self) -> Option<&str> {
+        self.metadata().namespace.as_deref()
+    }
+
+    /// The name of the Master that a target tells about; `None` for a Master.
+    pub fn master(&self) -> Option<&str> {
+        match self {
+            Self::Master(_) => None,
+            Self::WebStatus(page) => Some(&page.spec.master_ref.name),
+            Self::MailNotifier(mail) => Some(&mail.spec.master_ref.name),
+            Self::HttpPush(push) => Some(&push.spec.master_ref.name),
+        }
+    }
+
+    fn metadata(&self) -> &kube::core::ObjectMeta {
+        match self {
+            Self::Master(object) => &object.metadata,
+            Self::WebStatus(object) => &object.metadata,
+            Self::MailNotifier(object) => &object.metadata,
+            Self::HttpPush(object) => &object.metadata,
+        }
+    }
+}
+
+/// A document that was skipped, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The file, as it was named.
+    pub file: PathBuf,
+    /// The line where the document begins, from 1.
+    pub line: usize,
+    /// Why it was skipped.
+    pub message: String,
+}
+
+/// Everything that the manifests say.
+#[derive(Clone, Debug)]
+pub struct Manifests {
+    /// The documents, in the order of files and lines.
+    pub documents: Vec<Document>,
+    /// Secrets from documents and from the folder.
+    pub secrets: SecretSource,
+    /// Documents that were skipped: other programs' kinds.
+    pub notes: Vec<Note>,
+}
+
+/// How manifests are read.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// A folder of secrets, as files `NAME/KEY`.
+    pub secrets: Option<PathBuf>,
+    /// Lets Secrets be missing: for looking at manifests where their secrets are not at hand.
+    pub without_secrets: bool,
+}
+
+/// Reads files and folders. Of a folder, the files `*.yaml`, `*.yml` and `*.json` are read in
+/// the order of their names; folders within are not.
+///
+/// # Errors
+/// Every mistake in every file, in the order of files and lines.
+pub fn load(
+    paths: &[impl AsRef<Path>],
+    options: &LoadOptions,
+) -> Result<Manifests, Vec<ManifestError>> {
+    let definitions = crate::definitions()
+        .map_err(|error| vec![ManifestError::whole("", format!("no definitions: {error}"))])?;
+    let mut reader = Reader {
+        definitions,
+        files: Vec::new(),
+        seen: HashMap::new(),
+        placed: Vec::new(),
+        notes: Vec::new(),
+        errors: Vec::new(),
+        secrets: SecretSource::new(options.secrets.clone()),
+    };
+    for path in paths {
+        match files(path.as_ref()) {
+            Ok(files) => files.into_iter().for_each(|file| reader.file(file)),
+            Err(error) => reader.errors.push(error),
+        }
+    }
+    reader.finish(options)
+}
+
+struct Reader {
+    definitions: Vec<Definition>,
+    files: Vec<PathBuf>,
+    seen: HashMap<document::ObjectId, String>,
+    placed: Vec<Placed>,
+    notes: Vec<Note>,
+    errors: Vec<ManifestError>,
+    secrets: SecretSource,
+}
+
+impl Reader {
+    fn file(&mut self, file: PathBuf) {
+        self.one(&file);
+        self.files.push(file);
+    }
+
+    fn one(&mut self, file: &Path) {
+        let text = match read(file) {
+            Ok(text) => text,
+            Err(message) => return self.errors.push(ManifestError::whole(file, message)),
+        };
+        let (documents, mut mistakes) = tree::documents(&text);
+        for node in documents.into_iter().flat_map(document::unfold) {
+            match document::read(node, &self.definitions, &mut mistakes) {
+                Found::Own { id, mark, node, resource } => {
+                    self.name(&id, file, &node, &mut mistakes);
+                    if let Some(resource) = resource {
+                        let (file, line) = (file.to_owned(), mark.line);
+                        let document = Document { file, line, resource: *resource };
+                        self.placed.push(Placed { document, node });
+                    }
+                }
+                Found::Secret { id, mark, values } => {
+                    let place = format!("{}:{}", file.display(), mark.line);
+                    if let Some(message) = references::twice(&mut self.seen, &id, place) {
+                        mistakes.push(Mistake::new(mark, "metadata.name", message));
+                    }
+                    self.secrets.insert(id.name, values);
+                }
+                Found::Other { mark, note } => {
+                    let (file, line) = (file.to_owned(), mark.line);
+                    self.notes.push(Note { file, line, message: note });
+                }
+                Found::Nothing => {}
+            }
+        }
+        self.mistakes(file, mistakes);
+    }
+
+    fn name(
+        &mut self,
+        id: &document::ObjectId,
+        file: &Path,
+        node: &tree::Node,
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        let mark = node.at(["metadata", "name"]).mark;
+        let place = format!("{}:{}", file.display(), mark.line);
+        if let Some(message) = references::twice(&mut self.seen, id, place) {
+            mistakes.push(Mistake::new(mark, "metadata.name", message));
+        }
+    }
+
+    fn mistakes(&mut self, file: &Path, mut mistakes: Vec<Mistake>) {
+        mistakes.sort_by_key(|mistake| mistake.mark);
+        let more = mistakes.len().saturating_sub(MAX_MISTAKES);
+        for Mistake { mark, field, message } in mistakes.into_iter().take(MAX_MISTAKES) {
+            let (line, column) = (mark.line, mark.column);
+            self.errors.push(ManifestError { file: file.into(), line, column, field, message });
+        }
+        if more > 0 {
+            self.errors.push(ManifestError::whole(file, format!("and {more} more mistakes")));
+        }
+    }
+
+    fn finish(mut self, options: &LoadOptions) -> Result<Manifests, Vec<ManifestError>> {
+        let declared: Vec<_> = self.seen.keys().cloned().collect();
+        let mut errors = references::masters(&self.placed, &declared);
+        errors.extend(references::ports(&self.placed));
+        errors.extend(references::patterns(&self.placed));
+        if !options.without_secrets {
+            errors.extend(references::secrets(&self.placed, &self.secrets));
+        }
+        self.errors.extend(errors);
+        if !self.errors.is_empty() {
+            // What is about the whole file comes last: "and 7 more mistakes".
+            self.errors.sort_by_cached_key(|error| {
+                let file = self.files.iter().position(|file| *file == error.file);
+                (file, error.line.wrapping_sub(1), error.column)
+            });
+            return Err(self.errors);
+        }
+        let documents = self.placed.into_iter().map(|placed| placed.document).collect();
+        Ok(Manifests { documents, secrets: self.secrets, notes: self.notes })
+    }
+}
+
+/// The files of a path: itself, or a folder's manifests.
+fn files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let fail = |error: std::io::Error| {
+        ManifestError::whole(path, format!("the folder can't be read: {error}"))
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(fail)? {
+        let file = entry.map_err(fail)?.path();
+        let manifest = file
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("yaml") || e == "yml" || e == "json");
+        if manifest && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        let message = "the folder holds no file *.yaml, *.yml or *.json".to_owned();
+        return Err(ManifestError::whole(path, message));
+    }
+    Ok(files)
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    let open = fs::File::open(file).map_err(|error| format!("can't be read: {error}"))?;
+    let mut bytes = Vec::new();
+    open.take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("can't be read: {error}"))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err("is larger than 1 MiB, the most that is read of a file".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
+}

@@ -1,0 +1,157 @@
+//! What documents say about each other: names that must be there, and things that only one may
+//! have.
+
+use super::document::ObjectId;
+use super::error::{ManifestError, nearest};
+use super::tree::{Content, Node};
+use super::validate::join;
+use super::{Document, Resource};
+use crate::secrets::{SecretError, SecretSource};
+use crate::{Listen, SecretKeyRef};
+use std::collections::HashMap;
+
+/// A document with its tree, for places.
+pub(crate) struct Placed {
+    pub document: Document,
+    pub node: Node,
+}
+
+impl Placed {
+    fn error(&self, path: &[&str], message: String) -> ManifestError {
+        let mark = self.node.at(path.iter().copied()).mark;
+        ManifestError {
+            file: self.document.file.clone(),
+            line: mark.line,
+            column: mark.column,
+            field: path.join("."),
+            message,
+        }
+    }
+}
+
+/// Whether the Master that each target names is among `declared`, which holds wrong ones too:
+/// their own mistakes are enough.
+pub(crate) fn masters(placed: &[Placed], declared: &[ObjectId]) -> Vec<ManifestError> {
+    let mut errors = Vec::new();
+    for target in placed {
+        let Some(wanted) = target.document.resource.master() else { continue };
+        let namespace = target.document.resource.namespace().unwrap_or_default();
+        let names: Vec<&str> = declared
+            .iter()
+            .filter(|id| id.kind == "Master" && id.namespace == namespace)
+            .map(|id| id.name.as_str())
+            .collect();
+        if names.contains(&wanted) {
+            continue;
+        }
+        let hint = match (nearest(wanted, names.iter().copied()), names.len()) {
+            (Some(name), _) => format!("; did you mean {name:?}?"),
+            (None, 0) => "; add a document of kind Master".to_owned(),
+            (None, _) => format!("; there is {}", names.join(", ")),
+        };
+        let message = format!("no document is the Master {wanted:?}{hint}");
+        errors.push(target.error(&["spec", "masterRef", "name"], message));
+    }
+    errors
+}
+
+/// Whether every Secret that a document names can be had.
+pub(crate) fn secrets(placed: &[Placed], source: &SecretSource) -> Vec<ManifestError> {
+    let mut errors = Vec::new();
+    for target in placed {
+        let spec = target.node.at(["spec"]);
+        visit(spec, &mut vec!["spec".to_owned()], &mut |path, reference| {
+            let Err(error) = source.get(reference) else { return };
+            let mut path: Vec<&str> = path.iter().map(String::as_str).collect();
+            match error {
+                SecretError::NoSecret { .. } | SecretError::BadName(_) => path.push("name"),
+                _ => path.push("key"),
+            }
+            errors.push(target.error(&path, error.to_string()));
+        });
+    }
+    errors
+}
+
+/// Calls `found` for every member whose name ends in `SecretRef`.
+fn visit(node: &Node, path: &mut Vec<String>, found: &mut impl FnMut(&[String], &SecretKeyRef)) {
+    let Content::Map(members) = &node.content else { return };
+    for member in members {
+        path.push(member.key.clone());
+        if member.key.ends_with("SecretRef") {
+            if let Ok(reference) = serde_json::from_value(member.value.to_json()) {
+                found(path, &reference);
+            }
+        } else {
+            visit(&member.value, path, found);
+        }
+        path.pop();
+    }
+}
+
+/// Two WebStatus on one port: in one process only the first could listen.
+pub(crate) fn ports(placed: &[Placed]) -> Vec<ManifestError> {
+    let mut errors = Vec::new();
+    let mut taken: Vec<(&Listen, &Document)> = Vec::new();
+    for target in placed {
+        let Resource::WebStatus(page) = &target.document.resource else { continue };
+        let listen = &page.spec.http_port;
+        match taken.iter().find(|(other, _)| collide(other, listen)) {
+            Some((_, other)) => {
+                let message = format!(
+                    "{listen} is taken by the WebStatus {:?} ({}:{})",
+                    other.resource.name(),
+                    other.file.display(),
+                    other.line
+                );
+                errors.push(target.error(&["spec", "httpPort"], message));
+            }
+            None => taken.push((listen, &target.document)),
+        }
+    }
+    errors
+}
+
+fn collide(a: &Listen, b: &Listen) -> bool {
+    match (a, b) {
+        (Listen::Tcp { port: a, interface: i }, Listen::Tcp { port: b, interface: j }) => {
+            *a != 0 && a == b && (i.is_none() || j.is_none() || i == j)
+        }
+        (Listen::Unix { path: a, .. }, Listen::Unix { path: b, .. }) => a == b,
+        _ => false,
+    }
+}
+
+/// Patterns of regular expressions that a schema can't check.
+pub(crate) fn patterns(placed: &[Placed]) -> Vec<ManifestError> {
+    let mut errors = Vec::new();
+    for target in placed {
+        let Resource::WebStatus(page) = &target.document.resource else { continue };
+        for (project, link) in &page.spec.changecommentlink {
+            let Err(error) = regex::Regex::new(&link.pattern) else { continue };
+            let path = ["spec", "changecommentlink", project.as_str(), "pattern"];
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let mut found = target.error(&path, format!("is no regular expression: {reason}"));
+            found.field = path[1..].iter().fold("spec".to_owned(), |path, step| join(&path, step));
+            errors.push(found);
+        }
+    }
+    errors
+}
+
+/// Whether a name is there twice; remembers it.
+pub(crate) fn twice(
+    seen: &mut HashMap<ObjectId, String>,
+    id: &ObjectId,
+    place: String,
+) -> Option<String> {
+    if id.name.is_empty() {
+        return None;
+    }
+    let first = seen.get(id).map(|first| {
+        format!("there is a {} {:?} already, in {first}; give one another name", id.kind, id.name)
+    });
+    seen.entry(id.clone()).or_insert(place);
+    first
+}

@@ -1,0 +1,85 @@
+//! The schemas' CEL rules (`x-kubernetes-validations`), evaluated as an API server does it. They
+//! are read from the same JSON that becomes the CRD, so there is one source of rules. Rules that
+//! compare with `oldSelf` are about changes of a resource and need a cluster.
+
+use super::error::Mistake;
+use super::tree::{Content, Node};
+use super::validate::{join, member_schema};
+use cel::{Context, Program, Value as Cel, objects::Key};
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// The CEL rule that could not be evaluated, and why; a fault of this program, not of a manifest.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the rule {rule:?} can't be evaluated: {reason}")]
+pub struct RuleError {
+    /// The rule's text.
+    pub rule: String,
+    /// What CEL says.
+    pub reason: String,
+}
+
+/// Adds to `mistakes` every rule that a node or what is below it breaks.
+pub(crate) fn check(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<Mistake>) {
+    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+        let text = rule["rule"].as_str().unwrap_or_default();
+        if text.contains("oldSelf") {
+            continue;
+        }
+        let message = match holds(text, node) {
+            Ok(true) => continue,
+            Ok(false) => rule["message"].as_str().unwrap_or(text).to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let field = rule["fieldPath"].as_str().unwrap_or_default().trim_start_matches('.');
+        let (mark, path) = match node.get(field) {
+            Some(member) => (member.mark, join(path, field)),
+            None => (node.mark, path.to_owned()),
+        };
+        mistakes.push(Mistake::new(mark, path, message));
+    }
+    match &node.content {
+        Content::Map(members) => {
+            for member in members {
+                let schema = member_schema(schema, &member.key);
+                check(&member.value, schema, &join(path, &member.key), mistakes);
+            }
+        }
+        Content::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                check(item, &schema["items"], &format!("{path}[{index}]"), mistakes);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a rule holds for a node.
+pub(crate) fn holds(rule: &str, node: &Node) -> Result<bool, RuleError> {
+    let error = |reason: String| RuleError { rule: rule.to_owned(), reason };
+    let program = Program::compile(rule).map_err(|e| error(e.to_string()))?;
+    let mut context = Context::default();
+    context.add_variable_from_value("self", to_cel(node));
+    match program.execute(&context) {
+        Ok(Cel::Bool(holds)) => Ok(holds),
+        Ok(other) => Err(error(format!("it gives {:?}, not true or false", other.type_of()))),
+        Err(e) => Err(error(e.to_string())),
+    }
+}
+
+/// Integers become CEL's `int`, as a schema's `type: integer` does.
+fn to_cel(node: &Node) -> Cel {
+    match &node.content {
+        Content::Null => Cel::Null,
+        Content::Bool(value) => (*value).into(),
+        Content::Int(value) => (*value).into(),
+        Content::Float(value) => (*value).into(),
+        Content::Text(text) => text.as_str().into(),
+        Content::List(items) => Cel::from(items.iter().map(to_cel).collect::<Vec<_>>()),
+        Content::Map(members) => {
+            let entries: HashMap<Key, Cel> =
+                members.iter().map(|m| (m.key.as_str().into(), to_cel(&m.value))).collect();
+            Cel::from(entries)
+        }
+    }
+}
