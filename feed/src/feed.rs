@@ -1,64 +1,168 @@
-//! The feed itself.
+//! The feed itself: opening and closing, and every question a reader may ask.
 
 use crate::{
     BuildQuery, Consumer, ConsumerError, ConsumerOptions, ConsumerStatus, Follower, Ingest,
     LogError, OpenError, Options, Parked, ReadError, Snapshot, SnapshotLimits, StoreError,
+    consumer::core::Core,
+    logs::LogCache,
+    publish::Publisher,
+    query,
+    shared::Shared,
+    store::{
+        self,
+        tables::{CONSUMERS, ConsumerRow, LETTERS, LetterRow, STATE, decode},
+    },
+    writer::{ConsumerJob, Granted, Job, Wish, Writer},
 };
 use master::{LogChunk, LogSource, MasterState};
 use model::{Build, BuildId, Change, ChangeId, LogId, Position};
-use std::{path::Path, sync::Arc};
-use tokio::sync::watch;
+use redb::{ReadTransaction, ReadableTable as _};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, AtomicU64},
+        mpsc,
+    },
+    thread::JoinHandle,
+};
+use tokio::sync::{oneshot, watch};
 
-/// The journal of one master; clones share it.
+/// Most changes in one answer.
+const CHANGES_AT_ONCE: usize = 1000;
+
+/// The journal of one master; clones share it. It closes when the last clone, ingest, follower
+/// and consumer are gone, or by [`Feed::close`].
 #[derive(Clone, Debug)]
 pub struct Feed {
-    state: Arc<watch::Sender<MasterState>>,
+    inner: Arc<Inner>,
+}
+
+/// What keeps a feed open.
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    logs: LogCache,
+    window: usize,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed").field("head", &self.shared.head()).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Asks the writer.
+    pub(crate) fn send(&self, job: Job) -> Result<(), StoreError> {
+        let jobs = self.jobs.lock().unwrap_or_else(|e| e.into_inner());
+        jobs.as_ref().ok_or(StoreError::Closed)?.send(job).map_err(|_| StoreError::Closed)
+    }
+
+    /// Asks the writer and waits for the answer.
+    pub(crate) async fn wish(&self, job: ConsumerJob) -> Result<Granted, ConsumerError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Consumer(job, reply))?;
+        answer.await.unwrap_or(Err(StoreError::Closed.into()))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Without its sender the writer finishes what is pending and closes the file.
+        self.jobs.get_mut().unwrap_or_else(|e| e.into_inner()).take();
+        if let Some(thread) = self.thread.get_mut().unwrap_or_else(|e| e.into_inner()).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the journal's writer panicked");
+        }
+    }
 }
 
 impl Feed {
-    /// Opens or makes the journal in `dir`.
+    /// Opens or makes the journal in `dir`. Reads a few rows, whatever the journal's size.
     ///
     /// # Errors
-    /// [`OpenError`]; a damaged journal is moved aside and is no error.
-    pub fn open(_dir: &Path, _options: Options) -> Result<Self, OpenError> {
-        Ok(Self { state: Arc::new(watch::Sender::new(MasterState::default())) })
+    /// [`OpenError`]; a damaged journal is moved aside and is no error, see
+    /// [`Feed::journal_lost`].
+    pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        let uid = options.master_uid.as_deref();
+        let opened = store::open(dir, uid, options.cache_bytes, options.min_free_bytes)?;
+        let store::Opened { store, journal, lost } = opened;
+        let failed = |error: StoreError| OpenError::Database {
+            dir: dir.to_owned(),
+            text: error.to_string(),
+        };
+        let consumers = store.read(consumers).map_err(failed)?;
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            store,
+            epoch: journal.epoch,
+            master: journal.master.clone(),
+            database: AtomicU32::new(journal.database),
+            publisher: Publisher::new(journal.head, options.follower_buffer, options.tail_bytes),
+            state: watch::Sender::new(MasterState::default()),
+            consumers: Mutex::new(consumers),
+            metrics: options.metrics.clone(),
+            ingest: AtomicU64::new(0),
+            lost,
+        });
+        let (jobs, queue) = mpsc::channel();
+        let writer = Writer::new(Arc::clone(&shared), queue, journal, &options);
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|source| OpenError::Io { dir: dir.to_owned(), source })?;
+        let inner = Inner {
+            logs: LogCache::new(Arc::clone(&shared), options.log_cache_bytes),
+            shared,
+            jobs: Mutex::new(Some(jobs)),
+            thread: Mutex::new(Some(thread)),
+            window: options.window,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Where the client of the master hands in its batches. Only the newest is heard.
     pub fn ingest(&self) -> Ingest {
-        Ingest {}
+        Ingest::new(Arc::clone(&self.inner))
     }
 
     /// Gives the feed somebody to ask for the text of logs.
-    pub fn set_log_source(&self, _source: Arc<dyn LogSource>) {}
+    pub fn set_log_source(&self, source: Arc<dyn LogSource>) {
+        self.inner.logs.set_source(source);
+    }
 
     /// How the connection to the master stands.
     pub fn state(&self) -> watch::Receiver<MasterState> {
-        self.state.subscribe()
+        self.inner.shared.state.subscribe()
     }
 
     /// The position of the newest record.
     pub fn head(&self) -> Position {
-        Position::default()
+        self.inner.shared.head()
     }
 
     /// The master's UID, as in every [`model::Identity`].
     pub fn master_uid(&self) -> &str {
-        ""
+        &self.inner.shared.master
     }
 
     /// What is so now, with the newest of the past.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn snapshot(&self, _limits: SnapshotLimits) -> Result<Snapshot, ReadError> {
-        Err(StoreError::Closed)
+    pub async fn snapshot(&self, limits: SnapshotLimits) -> Result<Snapshot, ReadError> {
+        self.inner.shared.read(move |t| query::snapshot(t, limits)).await
     }
 
     /// Reads on from a position. History of the past comes from this call on, so a reader that
     /// wants all of it uses [`Feed::subscribe`].
-    pub fn follow(&self, _from: Position) -> Follower {
-        Follower {}
+    pub fn follow(&self, from: Position) -> Follower {
+        Follower::new(Arc::clone(&self.inner), from)
     }
 
     /// A snapshot, and a follower that misses nothing after it.
@@ -69,31 +173,36 @@ impl Feed {
         &self,
         limits: SnapshotLimits,
     ) -> Result<(Snapshot, Follower), ReadError> {
-        Ok((self.snapshot(limits).await?, Follower {}))
+        let mut follower = self.follow(self.head());
+        let snapshot = self.snapshot(limits).await?;
+        follower.skip_to(snapshot.position.seq);
+        Ok((snapshot, follower))
     }
 
     /// A finished build.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn build(&self, _id: BuildId) -> Result<Option<Build>, ReadError> {
-        Err(StoreError::Closed)
+    pub async fn build(&self, id: BuildId) -> Result<Option<Build>, ReadError> {
+        let found = self.inner.shared.read(move |t| query::builds_by_key(t, &[id.0])).await?;
+        Ok(found.into_iter().next())
     }
 
     /// Finished builds, newest first.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn builds(&self, _query: BuildQuery) -> Result<Vec<Build>, ReadError> {
-        Err(StoreError::Closed)
+    pub async fn builds(&self, query: BuildQuery) -> Result<Vec<Build>, ReadError> {
+        self.inner.shared.read(move |t| query::builds(t, query)).await
     }
 
     /// A change.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn change(&self, _id: ChangeId) -> Result<Option<Change>, ReadError> {
-        Err(StoreError::Closed)
+    pub async fn change(&self, id: ChangeId) -> Result<Option<Change>, ReadError> {
+        let found = self.inner.shared.read(move |t| query::changes_by_key(t, &[id.0])).await?;
+        Ok(found.into_iter().next())
     }
 
     /// At most `limit` changes below `below`, newest first.
@@ -102,18 +211,19 @@ impl Feed {
     /// [`ReadError`].
     pub async fn changes(
         &self,
-        _below: Option<ChangeId>,
-        _limit: usize,
+        below: Option<ChangeId>,
+        limit: usize,
     ) -> Result<Vec<Change>, ReadError> {
-        Err(StoreError::Closed)
+        let limit = limit.min(CHANGES_AT_ONCE);
+        self.inner.shared.read(move |t| query::changes(t, below.map(|id| id.0), limit)).await
     }
 
     /// Lines of a log, from the cache on disk or from the master; at most 10 000 at once.
     ///
     /// # Errors
     /// [`LogError`].
-    pub async fn log(&self, _log: LogId, _first: u64, _limit: u64) -> Result<LogChunk, LogError> {
-        Err(LogError::NoSource)
+    pub async fn log(&self, log: LogId, first: u64, limit: u64) -> Result<LogChunk, LogError> {
+        self.inner.logs.lines(log, first, limit).await
     }
 
     /// Opens a durable consumer. A new one starts at the head.
@@ -123,49 +233,103 @@ impl Feed {
     /// [`ConsumerError::Store`].
     pub async fn consumer(
         &self,
-        _name: &str,
-        _options: ConsumerOptions,
+        name: &str,
+        options: ConsumerOptions,
     ) -> Result<Consumer, ConsumerError> {
-        Err(StoreError::Closed.into())
+        let window = options.window.unwrap_or(self.inner.window);
+        Consumer::open(Arc::clone(&self.inner), name, window, options.max_backlog_age).await
     }
 
     /// Figures of all consumers, by name.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn consumers(&self) -> Result<Vec<ConsumerStatus>, ReadError> {
-        Err(StoreError::Closed)
+    pub fn consumers(&self) -> Vec<ConsumerStatus> {
+        self.inner.shared.statuses()
     }
 
     /// Forgets a consumer with its state and dead letters.
     ///
     /// # Errors
     /// [`ConsumerError::Store`].
-    pub async fn forget(&self, _name: &str) -> Result<(), ConsumerError> {
-        Err(StoreError::Closed.into())
+    pub async fn forget(&self, name: &str) -> Result<(), ConsumerError> {
+        let job = ConsumerJob { name: name.to_owned(), wish: Wish::Forget };
+        match self.inner.wish(job).await {
+            Ok(_) | Err(ConsumerError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Records that a consumer gave up, oldest first, at most `limit`.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn dead_letters(&self, _name: &str, _limit: usize) -> Result<Vec<Parked>, ReadError> {
-        Err(StoreError::Closed)
+    pub async fn dead_letters(&self, name: &str, limit: usize) -> Result<Vec<Parked>, ReadError> {
+        let name = name.to_owned();
+        self.inner.shared.read(move |t| query::dead_letters(t, &name, limit)).await
     }
 
     /// Has a consumer's dead letter handed out again.
     ///
     /// # Errors
     /// [`ConsumerError::NotFound`], [`ConsumerError::Store`].
-    pub async fn replay(&self, _name: &str, _position: Position) -> Result<(), ConsumerError> {
-        Err(StoreError::Closed.into())
+    pub async fn replay(&self, name: &str, position: Position) -> Result<(), ConsumerError> {
+        let job = ConsumerJob { name: name.to_owned(), wish: Wish::Replay { position } };
+        self.inner.wish(job).await.map(|_| ())
     }
 
-    /// Writes what is pending and closes the file; everything after that is `Closed`.
+    /// Plain words, if there was a journal here that was lost or damaged, so that this one began.
+    pub fn journal_lost(&self) -> Option<&str> {
+        self.inner.shared.lost.as_deref()
+    }
+
+    /// Drops now what has outlived its time, as happens now and then by itself.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn close(&self) -> Result<(), StoreError> {
-        Ok(())
+    pub async fn maintain(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.send(Job::Maintain(reply))?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
     }
+
+    /// Writes what is pending and closes the file; everything after that is `Closed`.
+    pub async fn close(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.inner.send(Job::Close(reply)).is_ok() {
+            // No answer: it is closed already.
+            let _ = answer.await;
+        }
+    }
+}
+
+/// All consumers, with their state and what is to be replayed.
+fn consumers(transaction: &ReadTransaction) -> Result<BTreeMap<String, Arc<Core>>, StoreError> {
+    let mut consumers = BTreeMap::new();
+    let (state, letters) = (transaction.open_table(STATE)?, transaction.open_table(LETTERS)?);
+    for row in transaction.open_table(CONSUMERS)?.iter()? {
+        let (name, row) = row?;
+        let name = name.value();
+        let row: ConsumerRow = decode("a consumer", row.value())?;
+        let dead = row.letters > 0;
+        let core = Core::new(name, row);
+        {
+            let mut own = core.lock();
+            for row in state.range((name, "")..)? {
+                let (key, value) = row?;
+                let (owner, key) = key.value();
+                if owner != name {
+                    break;
+                }
+                own.values.insert(key.to_owned(), value.value().to_vec());
+            }
+            if dead {
+                for row in letters.range((name, 0)..=(name, u64::MAX))? {
+                    let (key, value) = row?;
+                    if decode::<LetterRow>("a dead letter", value.value())?.replay {
+                        own.replays.insert(key.value().1);
+                    }
+                }
+            }
+        }
+        consumers.insert(name.to_owned(), Arc::new(core));
+    }
+    Ok(consumers)
 }

@@ -1,8 +1,17 @@
 //! Ephemeral readers: pages and live updates.
 
+use crate::{
+    feed::Inner,
+    publish::{News, Notice},
+    query,
+};
 use master::MasterState;
-use model::{Build, Change, Live, Record};
-use std::sync::Arc;
+use model::{Build, Change, Live, Position, Record};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+/// Builds or changes of the past that are read at once.
+const PAGE: usize = 32;
 
 /// What a follower sees.
 #[derive(Clone, Debug)]
@@ -23,13 +32,176 @@ pub enum Item {
     Resync,
 }
 
-/// Reads on from a position; see [`crate::Feed::follow`].
+/// Reads on from a position; see [`crate::Feed::follow`]. One that is slow costs no memory: it
+/// reads on from the journal.
 #[derive(Debug)]
-pub struct Follower {}
+pub struct Follower {
+    feed: Arc<Inner>,
+    notices: broadcast::Receiver<Notice>,
+    /// Number of the last history notice seen.
+    history: u64,
+    /// The last sequence read.
+    cursor: u64,
+    /// There are records up to here.
+    target: u64,
+    resync: bool,
+    builds: Keys,
+    changes: Keys,
+    /// Read and not yet handed out.
+    ready: VecDeque<Item>,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    keys: Arc<[u64]>,
+    next: usize,
+}
+
+impl Keys {
+    fn page(&self) -> Vec<u64> {
+        self.keys.iter().skip(self.next).take(PAGE).copied().collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.next >= self.keys.len()
+    }
+}
 
 impl Follower {
+    pub(crate) fn new(feed: Arc<Inner>, from: Position) -> Self {
+        let subscription = feed.shared.publisher.subscribe();
+        let known = from.epoch == feed.shared.epoch && from.seq <= subscription.head;
+        Self {
+            notices: subscription.notices,
+            history: subscription.history,
+            cursor: if known { from.seq } else { subscription.head },
+            target: subscription.head,
+            resync: !known,
+            builds: Keys::default(),
+            changes: Keys::default(),
+            ready: VecDeque::new(),
+            feed,
+        }
+    }
+
+    /// Skips records up to `seq`, which a snapshot holds.
+    pub(crate) fn skip_to(&mut self, seq: u64) {
+        self.cursor = self.cursor.max(seq);
+        self.target = self.target.max(seq);
+    }
+
+    /// Where it stands: all records up to here were handed out or are about to be.
+    pub fn position(&self) -> Position {
+        self.feed.shared.position(self.cursor)
+    }
+
     /// The next item; waits for it, for ever once the feed is closed. Safe to cancel.
     pub async fn next(&mut self) -> Item {
-        std::future::pending().await
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return item;
+            }
+            if self.resync {
+                self.begin_anew();
+                return Item::Resync;
+            }
+            if self.cursor < self.target {
+                self.read_records().await;
+            } else if !self.changes.is_empty() {
+                self.read_changes().await;
+            } else if !self.builds.is_empty() {
+                self.read_builds().await;
+            } else {
+                match self.notices.recv().await {
+                    Ok(notice) => self.take(notice),
+                    Err(RecvError::Lagged(_)) => self.catch_up(),
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, Notice { history, news }: Notice) {
+        let counts = matches!(news, News::Builds(_) | News::Changes(_));
+        if history != self.history + u64::from(counts) {
+            // Lagged, and history was among what was missed.
+            self.resync = true;
+            return;
+        }
+        self.history = history;
+        match news {
+            News::Records(up_to) => self.target = self.target.max(up_to),
+            News::Builds(keys) => self.builds = Keys { keys, next: 0 },
+            News::Changes(keys) => self.changes = Keys { keys, next: 0 },
+            News::Live(live) => self.ready.push_back(Item::Live(live)),
+            News::State(state) => self.ready.push_back(Item::State(state)),
+            News::Replaced => self.resync = true,
+        }
+    }
+
+    /// After a lag, records are read on and the state is told again; passing things are gone.
+    fn catch_up(&mut self) {
+        self.target = self.feed.shared.publisher.head();
+        self.ready.push_back(Item::State(self.feed.shared.state.borrow().clone()));
+    }
+
+    fn begin_anew(&mut self) {
+        let subscription = self.feed.shared.publisher.subscribe();
+        self.notices = subscription.notices;
+        self.history = subscription.history;
+        self.cursor = subscription.head;
+        self.target = subscription.head;
+        self.builds = Keys::default();
+        self.changes = Keys::default();
+        self.ready.clear();
+        self.resync = false;
+    }
+
+    async fn read_records(&mut self) {
+        let from = self.cursor + 1;
+        match self.feed.shared.page(from, self.target).await {
+            Ok(page) if page.first().is_some_and(|(seq, _)| *seq == from) => {
+                for (seq, record) in page {
+                    self.cursor = seq;
+                    self.ready.extend(record.map(Item::Record));
+                }
+            }
+            // Retention dropped what comes next.
+            Ok(_) => self.resync = true,
+            Err(error) => self.fail(&error).await,
+        }
+    }
+
+    async fn read_builds(&mut self) {
+        let keys = self.builds.page();
+        let count = keys.len();
+        match self.feed.shared.read(move |t| query::builds_by_key(t, &keys)).await {
+            Ok(builds) => {
+                self.builds.next += count;
+                self.ready.extend(builds.into_iter().map(|b| Item::History(Arc::new(b))));
+            }
+            Err(error) => self.fail(&error).await,
+        }
+    }
+
+    async fn read_changes(&mut self) {
+        let keys = self.changes.page();
+        let count = keys.len();
+        match self.feed.shared.read(move |t| query::changes_by_key(t, &keys)).await {
+            Ok(changes) => {
+                self.changes.next += count;
+                self.ready.extend(changes.into_iter().map(|c| Item::HistoryChange(Arc::new(c))));
+            }
+            Err(error) => self.fail(&error).await,
+        }
+    }
+
+    /// A journal that can't be read now may be again in a while.
+    async fn fail(&self, error: &crate::StoreError) {
+        if matches!(error, crate::StoreError::Closed) {
+            std::future::pending::<()>().await;
+        }
+        tracing::warn!(%error, "a follower waits for the journal");
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -1,12 +1,18 @@
 //! The journal of one master: positions, consumers, snapshot, history, logs.
+
 mod consumer;
 mod error;
 mod feed;
 mod follower;
 mod ingest;
+mod logs;
 pub mod metrics;
 mod options;
+mod publish;
 mod query;
+mod shared;
+mod store;
+mod writer;
 
 pub use consumer::{
     Consumer, ConsumerHandle, ConsumerStatus, DeadLetter, JournalLost, Parked, StateChange,

@@ -1,15 +1,178 @@
-//! Figures of the feed, for Prometheus.
+//! Figures of the feed, for Prometheus. All begin with `buildbot_status_feed_`.
 
-/// Figures of one feed.
-#[derive(Clone, Debug, Default)]
-pub struct Metrics {}
+use model::{Event, Record, Timestamp};
+use prometheus::{
+    Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, core::Collector,
+};
+use std::{sync::Arc, time::Duration};
+
+/// Figures of one feed; clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Figures>);
+
+#[derive(Debug)]
+struct Figures {
+    events: IntCounterVec,
+    commits: IntCounter,
+    commit_seconds: Histogram,
+    lag_seconds: Histogram,
+    journal_bytes: IntGauge,
+    file_bytes: IntGauge,
+    journal_records: IntGauge,
+    backlog: IntGaugeVec,
+    dead_letters: IntGaugeVec,
+    expired: IntGaugeVec,
+    followers: IntGauge,
+    log_cache_bytes: IntGauge,
+    connected: IntGauge,
+}
+
+/// One reading of what is not counted as it happens.
+pub(crate) struct Reading<'a> {
+    pub(crate) journal_bytes: u64,
+    pub(crate) file_bytes: u64,
+    pub(crate) records: u64,
+    pub(crate) followers: usize,
+    pub(crate) consumers: &'a [crate::ConsumerStatus],
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        // The names and labels are constants that Prometheus allows, which a test shows; where
+        // it did not, the figures would only be missing from the registry.
+        Self::build(|_| Ok(())).unwrap_or_else(|_| unreachable!("constant names are valid"))
+    }
+}
 
 impl Metrics {
     /// Figures that are registered in `registry`.
     ///
     /// # Errors
     /// When figures of these names are there already.
-    pub fn register(_registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
-        Ok(Self {})
+    pub fn register(registry: &Registry) -> Result<Self, Error> {
+        Self::build(|collector| registry.register(collector))
+    }
+
+    fn build(
+        mut register: impl FnMut(Box<dyn Collector>) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        fn opts(name: &str, help: &str) -> Opts {
+            Opts::new(format!("buildbot_status_feed_{name}"), help)
+        }
+        fn histogram(name: &str, help: &str, start: f64, count: usize) -> Result<Histogram, Error> {
+            let buckets = prometheus::exponential_buckets(start, 2.0, count)?;
+            let name = format!("buildbot_status_feed_{name}");
+            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))
+        }
+        let gauge = |name, help| IntGauge::with_opts(opts(name, help));
+        let by_consumer = |name, help| IntGaugeVec::new(opts(name, help), &["consumer"]);
+        let figures = Figures {
+            events: IntCounterVec::new(
+                opts("events_total", "Events journaled, by type"),
+                &["type"],
+            )?,
+            commits: IntCounter::with_opts(opts("commits_total", "Transactions written"))?,
+            commit_seconds: histogram("commit_seconds", "Time a transaction takes", 0.000_5, 14)?,
+            lag_seconds: histogram(
+                "lag_seconds",
+                "From the end of a build by the master's clock to its place in the journal",
+                0.25,
+                14,
+            )?,
+            journal_bytes: gauge("journal_bytes", "Bytes of all events in the journal")?,
+            file_bytes: gauge("journal_file_bytes", "Bytes of the journal's file")?,
+            journal_records: gauge("journal_records", "Events in the journal")?,
+            backlog: by_consumer("consumer_backlog", "Events that a consumer is not done with")?,
+            dead_letters: by_consumer("consumer_dead_letters", "Events that a consumer gave up")?,
+            expired: by_consumer(
+                "consumer_expired",
+                "Events dropped before a consumer was done with them",
+            )?,
+            followers: gauge("followers", "Readers that follow")?,
+            log_cache_bytes: gauge("log_cache_bytes", "Bytes of logs kept on disk")?,
+            connected: gauge("master_connected", "Whether the master is read at present")?,
+        };
+        register(Box::new(figures.events.clone()))?;
+        register(Box::new(figures.commits.clone()))?;
+        register(Box::new(figures.commit_seconds.clone()))?;
+        register(Box::new(figures.lag_seconds.clone()))?;
+        register(Box::new(figures.journal_bytes.clone()))?;
+        register(Box::new(figures.file_bytes.clone()))?;
+        register(Box::new(figures.journal_records.clone()))?;
+        register(Box::new(figures.backlog.clone()))?;
+        register(Box::new(figures.dead_letters.clone()))?;
+        register(Box::new(figures.expired.clone()))?;
+        register(Box::new(figures.followers.clone()))?;
+        register(Box::new(figures.log_cache_bytes.clone()))?;
+        register(Box::new(figures.connected.clone()))?;
+        Ok(Self(Arc::new(figures)))
+    }
+
+    pub(crate) fn committed(&self, took: Duration) {
+        self.0.commits.inc();
+        self.0.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn ingested<'a>(&self, records: impl Iterator<Item = &'a Record>) {
+        for record in records {
+            self.0.events.with_label_values(&[record.event.name()]).inc();
+            if let Event::BuildFinished { build } = &record.event
+                && let Some(complete_at) = build.complete_at
+            {
+                let journaled = Timestamp(record.journaled_ms.div_euclid(1000));
+                // The master's clock has whole seconds; the mean of what they cut off is half of one.
+                self.0.lag_seconds.observe(journaled.seconds_since(complete_at) as f64);
+            }
+        }
+    }
+
+    pub(crate) fn connected(&self, connected: bool) {
+        self.0.connected.set(i64::from(connected));
+    }
+
+    pub(crate) fn log_cache(&self, bytes: u64) {
+        self.0.log_cache_bytes.set(signed(bytes));
+    }
+
+    pub(crate) fn read(&self, reading: &Reading<'_>) {
+        let figures = &*self.0;
+        figures.journal_bytes.set(signed(reading.journal_bytes));
+        figures.file_bytes.set(signed(reading.file_bytes));
+        figures.journal_records.set(signed(reading.records));
+        figures.followers.set(signed(reading.followers as u64));
+        // Forgotten consumers go.
+        figures.backlog.reset();
+        figures.dead_letters.reset();
+        figures.expired.reset();
+        for consumer in reading.consumers {
+            let label = &[consumer.name.as_str()];
+            figures.backlog.with_label_values(label).set(signed(consumer.backlog));
+            figures.dead_letters.with_label_values(label).set(signed(consumer.dead_letters));
+            figures.expired.with_label_values(label).set(signed(consumer.expired));
+        }
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::Metrics;
+
+    #[test]
+    fn all_names_are_valid_and_registered_once() {
+        let _ = Metrics::default();
+        let registry = prometheus::Registry::new();
+        let metrics = Metrics::register(&registry).unwrap();
+        metrics.connected(true);
+        assert!(Metrics::register(&registry).is_err(), "a second feed needs a registry of its own");
+        let families = registry.gather();
+        let connected =
+            families.iter().find(|f| f.name() == "buildbot_status_feed_master_connected").unwrap();
+        assert_eq!(connected.get_metric()[0].get_gauge().get_value(), 1.0);
     }
 }

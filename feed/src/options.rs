@@ -27,6 +27,9 @@ pub struct Options {
     pub maintenance: Duration,
     /// Bytes of pages that the database keeps in memory.
     pub cache_bytes: usize,
+    /// Bytes of the disk that the master's batches leave free. Consumers' acknowledgements and
+    /// opening again after a failure need some.
+    pub min_free_bytes: u64,
     /// Bytes on disk for the text of finished logs.
     pub log_cache_bytes: u64,
     /// Where figures go; unregistered by default.
@@ -45,6 +48,7 @@ impl Default for Options {
             group_commit: Duration::from_millis(3),
             maintenance: Duration::from_secs(30),
             cache_bytes: 64 << 20,
+            min_free_bytes: 16 << 20,
             log_cache_bytes: 1 << 30,
             metrics: Metrics::default(),
         }

@@ -1,7 +1,19 @@
 //! Questions that readers ask, and what they get.
 
-use model::{Build, BuilderId, Change, Position, World};
-use serde::{Deserialize, Serialize};
+use crate::{
+    Parked, StoreError,
+    store::tables::{
+        self, BUILDS, CHANGES, LETTERS, LetterRow, META, NUMBERS, WORLD, WorldKind, WorldMeta,
+        decode,
+    },
+};
+use master::Known;
+use model::{
+    Build, BuildId, BuilderId, BuildsetId, Change, Position, Record, RequestId, WorkerId, World,
+};
+use redb::{ReadTransaction, ReadableTable as _};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::sync::Arc;
 
 /// How much of the past a snapshot holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,4 +63,196 @@ pub struct BuildQuery {
 impl BuildQuery {
     /// Most builds in one answer.
     pub const MAX: usize = 500;
+}
+
+/// What the master's client starts from.
+pub(crate) fn known(transaction: &ReadTransaction) -> Result<Known, StoreError> {
+    let journal = tables::journal(transaction)?;
+    let meta = transaction.open_table(META)?;
+    let fingerprints = match meta.get("fingerprints")? {
+        Some(row) => decode("the fingerprints", row.value())?,
+        None => Vec::new(),
+    };
+    Ok(Known {
+        world: world(transaction)?,
+        database: journal.database,
+        fingerprints,
+        fresh: !journal.used,
+    })
+}
+
+/// The present state, of its rows.
+fn world(transaction: &ReadTransaction) -> Result<World, StoreError> {
+    let mut world = World::default();
+    if let Some(row) = transaction.open_table(META)?.get("world")? {
+        let meta: WorldMeta = decode("the world", row.value())?;
+        let WorldMeta { title, title_url, buildbot_url, version, highest } = meta;
+        world = World { title, title_url, buildbot_url, version, highest, ..world };
+    }
+    for row in transaction.open_table(WORLD)?.iter()? {
+        let (key, value) = row?;
+        let ((kind, id), value) = (key.value(), value.value());
+        match WorldKind::from_number(kind) {
+            Some(WorldKind::Builder) => {
+                world.builders.insert(BuilderId(id), decode("a builder", value)?);
+            }
+            Some(WorldKind::Worker) => {
+                world.workers.insert(WorkerId(id), decode("a worker", value)?);
+            }
+            Some(WorldKind::Open) => {
+                world.open.insert(BuildId(id), decode("a running build", value)?);
+            }
+            Some(WorldKind::Request) => {
+                world.requests.insert(RequestId(id), decode("a request", value)?);
+            }
+            Some(WorldKind::Buildset) => {
+                world.buildsets.insert(BuildsetId(id), decode("a buildset", value)?);
+            }
+            Some(WorldKind::Recent) => {
+                world.recent.insert(BuilderId(id), decode("recent builds", value)?);
+            }
+            // Of a later release that added a part.
+            None => {}
+        }
+    }
+    Ok(world)
+}
+
+/// See [`crate::Feed::snapshot`].
+pub(crate) fn snapshot(
+    transaction: &ReadTransaction,
+    limits: SnapshotLimits,
+) -> Result<Snapshot, StoreError> {
+    let journal = tables::journal(transaction)?;
+    let keys = newest_keys(transaction, limits)?;
+    Ok(Snapshot {
+        position: Position { epoch: journal.epoch, seq: journal.head },
+        database: journal.database,
+        world: world(transaction)?,
+        builds: builds_by_key(transaction, &keys)?,
+        changes: changes(transaction, None, limits.changes)?,
+    })
+}
+
+/// Keys of the newest builds, highest first. Reads the index only: as many rows as there are
+/// builders times builds of each that are wanted.
+fn newest_keys(
+    transaction: &ReadTransaction,
+    limits: SnapshotLimits,
+) -> Result<Vec<u64>, StoreError> {
+    let numbers = transaction.open_table(NUMBERS)?;
+    let mut keys = Vec::new();
+    let mut from = 0;
+    // From the first row of one builder right to the first of the next.
+    while let Some(first) = numbers.range((from, 0)..)?.next().transpose()? {
+        let builder = first.0.value().0;
+        let own = numbers.range((builder, 0)..=(builder, u64::MAX))?.rev();
+        for row in own.take(limits.builds_per_builder) {
+            keys.push(row?.1.value());
+        }
+        let Some(next) = builder.checked_add(1) else { break };
+        from = next;
+    }
+    keys.sort_unstable_by(|a, b| b.cmp(a));
+    keys.truncate(limits.builds_total);
+    Ok(keys)
+}
+
+/// Builds of these keys, in their order; those that are gone are left out.
+pub(crate) fn builds_by_key(
+    transaction: &ReadTransaction,
+    keys: &[u64],
+) -> Result<Vec<Build>, StoreError> {
+    let table = transaction.open_table(BUILDS)?;
+    let mut builds = Vec::with_capacity(keys.len());
+    for key in keys {
+        if let Some(row) = table.get(key)? {
+            builds.extend(readable("a build", row.value()));
+        }
+    }
+    Ok(builds)
+}
+
+/// Changes of these keys, in their order; those that are gone are left out.
+pub(crate) fn changes_by_key(
+    transaction: &ReadTransaction,
+    keys: &[u64],
+) -> Result<Vec<Change>, StoreError> {
+    let table = transaction.open_table(CHANGES)?;
+    let mut changes = Vec::with_capacity(keys.len());
+    for key in keys {
+        if let Some(row) = table.get(key)? {
+            changes.extend(readable("a change", row.value()));
+        }
+    }
+    Ok(changes)
+}
+
+/// See [`crate::Feed::builds`].
+pub(crate) fn builds(
+    transaction: &ReadTransaction,
+    query: BuildQuery,
+) -> Result<Vec<Build>, StoreError> {
+    let limit = if query.limit == 0 { BuildQuery::MAX } else { query.limit.min(BuildQuery::MAX) };
+    let below = query.below.unwrap_or(u64::MAX);
+    if let Some(BuilderId(builder)) = query.builder {
+        let numbers = transaction.open_table(NUMBERS)?;
+        let keys = numbers
+            .range((builder, 0)..(builder, below))?
+            .rev()
+            .take(limit)
+            .map(|row| Ok(row?.1.value()))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        return builds_by_key(transaction, &keys);
+    }
+    let table = transaction.open_table(BUILDS)?;
+    let rows = table.range(..below)?.rev().take(limit);
+    rows.filter_map(|row| row.map(|row| readable("a build", row.1.value())).transpose())
+        .map(|build| Ok(build?))
+        .collect()
+}
+
+/// See [`crate::Feed::changes`].
+pub(crate) fn changes(
+    transaction: &ReadTransaction,
+    below: Option<u64>,
+    limit: usize,
+) -> Result<Vec<Change>, StoreError> {
+    let table = transaction.open_table(CHANGES)?;
+    let rows = table.range(..below.unwrap_or(u64::MAX))?.rev().take(limit);
+    rows.filter_map(|row| row.map(|row| readable("a change", row.1.value())).transpose())
+        .map(|change| Ok(change?))
+        .collect()
+}
+
+/// A row of history; one that is damaged is left out, so that it hides no others.
+fn readable<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Option<T> {
+    decode(what, bytes).inspect_err(|error| tracing::error!(%error, "left out")).ok()
+}
+
+/// See [`crate::Feed::dead_letters`].
+pub(crate) fn dead_letters(
+    transaction: &ReadTransaction,
+    name: &str,
+    limit: usize,
+) -> Result<Vec<Parked>, StoreError> {
+    let table = transaction.open_table(LETTERS)?;
+    let mut letters = Vec::new();
+    for row in table.range((name, 0)..=(name, u64::MAX))?.take(limit) {
+        let row: LetterRow = decode("a dead letter", row?.1.value())?;
+        let LetterRow { record, letter, replay } = row;
+        letters.extend(record.map(|r| Parked { record: Arc::new(r), letter, replay }));
+    }
+    Ok(letters)
+}
+
+/// The record of one dead letter.
+pub(crate) fn letter(
+    transaction: &ReadTransaction,
+    name: &str,
+    seq: u64,
+) -> Result<Option<Record>, StoreError> {
+    let table = transaction.open_table(LETTERS)?;
+    let Some(row) = table.get((name, seq))? else { return Ok(None) };
+    Ok(decode::<LetterRow>("a dead letter", row.value())?.record)
 }

@@ -1,0 +1,68 @@
+//! A consumer as all its handles and the writer see it.
+
+use crate::{ConsumerStatus, store::tables::ConsumerRow};
+use model::Position;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard},
+};
+use tokio::sync::Notify;
+
+/// Shared by the handles (which hand out) and the writer (which installs what is on disk).
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) name: String,
+    /// Rung when anything below changed.
+    pub(crate) changed: Notify,
+    state: Mutex<State>,
+}
+
+/// See [`Core`].
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// As on disk.
+    pub(crate) row: ConsumerRow,
+    /// As on disk.
+    pub(crate) values: BTreeMap<String, Vec<u8>>,
+    /// Dead letters to be handed out again.
+    pub(crate) replays: BTreeSet<u64>,
+    /// The last sequence handed out since the consumer was opened.
+    pub(crate) cursor: u64,
+    /// Handed out and not done.
+    pub(crate) in_flight: BTreeSet<u64>,
+    /// Forgotten: no handle works any more.
+    pub(crate) gone: bool,
+}
+
+impl Core {
+    pub(crate) fn new(name: &str, row: ConsumerRow) -> Self {
+        let state = State { cursor: row.ledger.floor(), row, ..State::default() };
+        Self { name: name.to_owned(), changed: Notify::new(), state: Mutex::new(state) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub(crate) fn status(&self, head: Position) -> ConsumerStatus {
+        let state = self.lock();
+        ConsumerStatus {
+            name: self.name.clone(),
+            floor: Position { epoch: head.epoch, seq: state.row.ledger.floor() },
+            backlog: state.backlog(head.seq),
+            in_flight: state.in_flight.len(),
+            dead_letters: state.row.letters,
+            expired: state.row.expired,
+            journal_lost: state.row.lost.clone(),
+            generation: state.row.generation,
+        }
+    }
+}
+
+impl State {
+    /// Records that are not done, and dead letters that are to be tried again.
+    pub(crate) fn backlog(&self, head: u64) -> u64 {
+        let again = self.in_flight.iter().filter(|seq| self.row.ledger.is_done(**seq)).count();
+        self.row.ledger.open_up_to(head) + (self.replays.len() + again) as u64
+    }
+}

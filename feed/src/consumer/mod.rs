@@ -1,0 +1,408 @@
+//! Durable consumers: what is done is never handed out again, what is not, always.
+
+pub(crate) mod core;
+pub(crate) mod ledger;
+
+use self::core::{Core, State};
+use crate::{
+    ConsumerError, StoreError,
+    feed::Inner,
+    query,
+    shared::now_ms,
+    writer::{ConsumerJob, Granted, Wish},
+};
+use model::{Position, Record};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// Why a record was given up; kept with the record until it is replayed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeadLetter {
+    /// The class of the failure: `permanent`, `misconfigured`, `expired` …
+    pub class: String,
+    /// What happened, in plain words.
+    pub text: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was given up: milliseconds since 1970 UTC.
+    pub at_ms: i64,
+}
+
+/// A record that was given up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parked {
+    /// The record, whole.
+    pub record: Arc<Record>,
+    /// Why.
+    pub letter: DeadLetter,
+    /// Whether it is to be handed out again.
+    pub replay: bool,
+}
+
+/// What to change of a consumer's small state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StateChange {
+    /// Keys to set.
+    pub set: BTreeMap<String, Vec<u8>>,
+    /// Keys to remove, before others are set.
+    pub remove: BTreeSet<String>,
+}
+
+impl StateChange {
+    /// Sets one key.
+    pub fn set(key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        Self { set: [(key.into(), value.into())].into(), remove: BTreeSet::new() }
+    }
+}
+
+/// The journal that a consumer had read was lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalLost {
+    /// Where the consumer had stood.
+    pub previous: Position,
+    /// Records that were known to wait for it then.
+    pub backlog: u64,
+}
+
+/// Figures of one consumer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerStatus {
+    /// Its name.
+    pub name: String,
+    /// Everything up to here is done.
+    pub floor: Position,
+    /// Records that wait, those in flight included.
+    pub backlog: u64,
+    /// Records handed out and not done.
+    pub in_flight: usize,
+    /// Records given up.
+    pub dead_letters: u64,
+    /// Records that were dropped before they were done.
+    pub expired: u64,
+    /// Set if the journal was lost since the consumer was made.
+    pub journal_lost: Option<JournalLost>,
+    /// How often it was opened.
+    pub generation: u64,
+}
+
+/// Most bytes of a consumer's name, and of a key of its state.
+const NAME_BYTES: usize = 256;
+/// Most bytes of one value of a consumer's state, and most keys that one change names.
+const VALUE_BYTES: usize = 64 << 10;
+const KEYS: usize = 1024;
+
+/// A durable reader; see [`crate::Feed::consumer`]. One that is slow costs no memory: it reads
+/// on from the journal.
+#[derive(Debug)]
+pub struct Consumer {
+    handle: ConsumerHandle,
+    head: watch::Receiver<u64>,
+    window: usize,
+    /// Read from the journal and not yet looked at.
+    page: VecDeque<(u64, Option<Arc<Record>>)>,
+}
+
+/// Acknowledges from any task; clones share one consumer.
+#[derive(Clone, Debug)]
+pub struct ConsumerHandle {
+    feed: Arc<Inner>,
+    core: Arc<Core>,
+    generation: u64,
+}
+
+/// What to do next.
+enum Step {
+    /// Read this sequence.
+    Record(u64),
+    /// Read this dead letter.
+    Letter(u64),
+    /// Nothing until something changes.
+    Wait,
+}
+
+impl Consumer {
+    pub(crate) async fn open(
+        feed: Arc<Inner>,
+        name: &str,
+        window: usize,
+        max_backlog_age: Duration,
+    ) -> Result<Self, ConsumerError> {
+        bounded("a consumer's name", name)?;
+        let max_backlog_ms = i64::try_from(max_backlog_age.as_millis()).unwrap_or(i64::MAX);
+        let job = ConsumerJob { name: name.to_owned(), wish: Wish::Open { max_backlog_ms } };
+        let Granted::Opened { generation } = feed.wish(job).await? else {
+            return Err(StoreError::Closed.into());
+        };
+        let core = feed.shared.consumers().get(name).map(Arc::clone);
+        let core = core.ok_or_else(|| ConsumerError::NotFound(format!("consumer {name}")))?;
+        let head = feed.shared.publisher.watch_head();
+        let handle = ConsumerHandle { feed, core, generation };
+        Ok(Self { handle, head, window: window.max(1), page: VecDeque::new() })
+    }
+
+    /// The next record that is not done, in order; each once until the consumer is opened anew.
+    /// Dead letters that are to be replayed come first. Waits while there is none, or while
+    /// as many are in flight as the window holds. Safe to cancel.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Superseded`] once it was opened anew, [`ConsumerError::NotFound`] once
+    /// it was forgotten; [`ConsumerError::Store`].
+    pub async fn next(&mut self) -> Result<Arc<Record>, ConsumerError> {
+        let core = Arc::clone(&self.handle.core);
+        loop {
+            // Listening begins before looking, so that nothing is missed in between.
+            let mut changed = std::pin::pin!(core.changed.notified());
+            changed.as_mut().enable();
+            let head = *self.head.borrow_and_update();
+            match self.step(head)? {
+                Step::Record(seq) => match self.record(seq, head).await? {
+                    Some(record) => {
+                        if self.hand_out(seq, false)? {
+                            return Ok(record);
+                        }
+                    }
+                    None => self.skip(seq).await?,
+                },
+                Step::Letter(seq) => {
+                    if let Some(record) = self.letter(seq).await?
+                        && self.hand_out(seq, true)?
+                    {
+                        return Ok(record);
+                    }
+                }
+                Step::Wait => tokio::select! {
+                    () = changed => {}
+                    // The sender lives as long as the feed, which the handle holds.
+                    _ = self.head.changed() => {}
+                },
+            }
+        }
+    }
+
+    fn step(&self, head: u64) -> Result<Step, ConsumerError> {
+        let state = self.handle.core.lock();
+        self.handle.check(&state)?;
+        if state.in_flight.len() >= self.window {
+            return Ok(Step::Wait);
+        }
+        if let Some(&seq) = state.replays.first() {
+            return Ok(Step::Letter(seq));
+        }
+        let seq = state.row.ledger.next_open(state.cursor);
+        Ok(if seq <= head { Step::Record(seq) } else { Step::Wait })
+    }
+
+    /// Notes that `seq` is in flight; false if it was done with meanwhile.
+    fn hand_out(&self, seq: u64, again: bool) -> Result<bool, ConsumerError> {
+        let mut state = self.handle.core.lock();
+        self.handle.check(&state)?;
+        if again {
+            if !state.replays.remove(&seq) {
+                return Ok(false);
+            }
+        } else if state.row.ledger.is_done(seq) || state.cursor >= seq {
+            return Ok(false);
+        } else {
+            state.cursor = seq;
+        }
+        state.in_flight.insert(seq);
+        Ok(true)
+    }
+
+    /// Reads a record; `None` if it is damaged or gone.
+    async fn record(&mut self, seq: u64, head: u64) -> Result<Option<Arc<Record>>, StoreError> {
+        while self.page.pop_front_if(|(at, _)| *at < seq).is_some() {}
+        if self.page.front().is_none_or(|(at, _)| *at != seq) {
+            self.page = self.handle.feed.shared.page(seq, head).await?.into();
+        }
+        Ok(self.page.pop_front_if(|(at, _)| *at == seq).and_then(|(_, record)| record))
+    }
+
+    /// Gets past a record that is not to be read: it was dropped a moment ago, which the
+    /// ledger says, or it is damaged, and is parked.
+    async fn skip(&self, seq: u64) -> Result<(), ConsumerError> {
+        if !self.hand_out(seq, false)? {
+            return Ok(());
+        }
+        let letter = DeadLetter {
+            class: "damaged".to_owned(),
+            text: "the journal's record cannot be read".to_owned(),
+            attempts: 0,
+            at_ms: now_ms(),
+        };
+        self.park(self.handle.feed.shared.position(seq), letter).await
+    }
+
+    async fn letter(&self, seq: u64) -> Result<Option<Arc<Record>>, ConsumerError> {
+        let name = self.handle.core.name.clone();
+        let record = self.handle.feed.shared.read(move |t| query::letter(t, &name, seq)).await?;
+        if record.is_none() {
+            self.handle.core.lock().replays.remove(&seq);
+        }
+        Ok(record.map(Arc::new))
+    }
+
+    /// A handle for other tasks.
+    pub fn handle(&self) -> ConsumerHandle {
+        self.handle.clone()
+    }
+
+    /// See [`ConsumerHandle::acknowledge`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn acknowledge(
+        &self,
+        position: Position,
+        state: Option<StateChange>,
+    ) -> Result<(), ConsumerError> {
+        self.handle.acknowledge(position, state).await
+    }
+
+    /// See [`ConsumerHandle::park`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn park(&self, position: Position, letter: DeadLetter) -> Result<(), ConsumerError> {
+        self.handle.park(position, letter).await
+    }
+
+    /// See [`ConsumerHandle::get_state`].
+    pub fn get_state(&self, key: &str) -> Option<Vec<u8>> {
+        self.handle.get_state(key)
+    }
+
+    /// See [`ConsumerHandle::backlog`].
+    pub fn backlog(&self) -> u64 {
+        self.handle.backlog()
+    }
+
+    /// See [`ConsumerHandle::status`].
+    pub fn status(&self) -> ConsumerStatus {
+        self.handle.status()
+    }
+}
+
+impl ConsumerHandle {
+    /// Marks a record as done, together with a change of state; returns when both are on disk.
+    /// A position that is done already is no error, and then the state stays as it is.
+    ///
+    /// # Errors
+    /// [`ConsumerError`], with nothing done.
+    pub async fn acknowledge(
+        &self,
+        position: Position,
+        state: Option<StateChange>,
+    ) -> Result<(), ConsumerError> {
+        if let Some(state) = &state {
+            check_change(state)?;
+        }
+        let generation = self.generation;
+        self.wish(Wish::Done { generation, position, change: state, letter: None }).await
+    }
+
+    /// Gives a record up: it counts as done and is kept with the reason, for replay.
+    ///
+    /// # Errors
+    /// [`ConsumerError`], with nothing done.
+    pub async fn park(
+        &self,
+        position: Position,
+        mut letter: DeadLetter,
+    ) -> Result<(), ConsumerError> {
+        truncate(&mut letter.class, NAME_BYTES);
+        truncate(&mut letter.text, VALUE_BYTES);
+        let generation = self.generation;
+        self.wish(Wish::Done { generation, position, change: None, letter: Some(letter) }).await
+    }
+
+    /// Changes state without a record.
+    ///
+    /// # Errors
+    /// [`ConsumerError`], with nothing done.
+    pub async fn save(&self, change: StateChange) -> Result<(), ConsumerError> {
+        check_change(&change)?;
+        self.wish(Wish::Save { generation: self.generation, change }).await
+    }
+
+    /// The value of a key of the consumer's state.
+    pub fn get_state(&self, key: &str) -> Option<Vec<u8>> {
+        self.core.lock().values.get(key).cloned()
+    }
+
+    /// Records that are not done, those in flight and dead letters under replay included.
+    pub fn backlog(&self) -> u64 {
+        self.core.lock().backlog(self.feed.shared.publisher.head())
+    }
+
+    /// All figures.
+    pub fn status(&self) -> ConsumerStatus {
+        self.core.status(self.feed.shared.head())
+    }
+
+    /// Set if the journal was lost since the consumer was made.
+    pub fn journal_lost(&self) -> Option<JournalLost> {
+        self.core.lock().row.lost.clone()
+    }
+
+    async fn wish(&self, wish: Wish) -> Result<(), ConsumerError> {
+        let job = ConsumerJob { name: self.core.name.clone(), wish };
+        self.feed.wish(job).await.map(|_| ())
+    }
+
+    fn check(&self, state: &State) -> Result<(), ConsumerError> {
+        if state.gone {
+            return Err(ConsumerError::NotFound(format!("consumer {}", self.core.name)));
+        }
+        let (own, newer) = (self.generation, state.row.generation);
+        if own == newer {
+            Ok(())
+        } else {
+            Err(ConsumerError::Superseded { name: self.core.name.clone(), own, newer })
+        }
+    }
+}
+
+fn bounded(what: &str, text: &str) -> Result<(), ConsumerError> {
+    if text.is_empty() || text.len() > NAME_BYTES {
+        return Err(ConsumerError::Bounds(format!(
+            "{what} has {} bytes; 1 to {NAME_BYTES} are possible",
+            text.len()
+        )));
+    }
+    Ok(())
+}
+
+fn check_change(change: &StateChange) -> Result<(), ConsumerError> {
+    let StateChange { set, remove } = change;
+    for key in set.keys().chain(remove) {
+        bounded("a state's key", key)?;
+    }
+    if set.len() + remove.len() > KEYS {
+        return Err(ConsumerError::Bounds(format!("a change of state names over {KEYS} keys")));
+    }
+    if let Some(value) = set.values().find(|value| value.len() > VALUE_BYTES) {
+        return Err(ConsumerError::Bounds(format!(
+            "a state's value has {} bytes; {VALUE_BYTES} are possible",
+            value.len()
+        )));
+    }
+    Ok(())
+}
+
+fn truncate(text: &mut String, bytes: usize) {
+    if text.len() > bytes {
+        let mut end = bytes;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+}

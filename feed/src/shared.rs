@@ -1,0 +1,131 @@
+//! What all parts of an open feed share.
+
+use crate::{
+    ConsumerStatus, Metrics, StoreError,
+    consumer::core::Core,
+    metrics::Reading,
+    publish::Publisher,
+    store::{Store, tables},
+};
+use master::MasterState;
+use model::{Position, Record};
+use redb::{ReadTransaction, ReadableTableMetadata as _};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::watch;
+
+/// Most records, and about the most bytes of them, that are read at once.
+const PAGE_RECORDS: usize = 128;
+const PAGE_BYTES: usize = 1 << 20;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) dir: PathBuf,
+    pub(crate) store: Store,
+    pub(crate) epoch: u32,
+    pub(crate) master: String,
+    pub(crate) database: AtomicU32,
+    pub(crate) publisher: Publisher,
+    pub(crate) state: watch::Sender<MasterState>,
+    pub(crate) consumers: Mutex<BTreeMap<String, Arc<Core>>>,
+    pub(crate) metrics: Metrics,
+    /// Number of the newest ingest; others are not heard.
+    pub(crate) ingest: AtomicU64,
+    /// Plain words, if a journal was lost before this one.
+    pub(crate) lost: Option<String>,
+}
+
+/// Records in order; `None` for one that can't be decoded.
+pub(crate) type Page = Vec<(u64, Option<Arc<Record>>)>;
+
+impl Shared {
+    pub(crate) fn head(&self) -> Position {
+        self.position(self.publisher.head())
+    }
+
+    pub(crate) fn position(&self, seq: u64) -> Position {
+        Position { epoch: self.epoch, seq }
+    }
+
+    pub(crate) fn database(&self) -> u32 {
+        self.database.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn consumers(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Core>>> {
+        self.consumers.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub(crate) fn statuses(&self) -> Vec<ConsumerStatus> {
+        let head = self.head();
+        self.consumers().values().map(|core| core.status(head)).collect()
+    }
+
+    /// Brings up to date what metrics do not count as it happens.
+    pub(crate) fn refresh_metrics(&self, journal_bytes: u64) {
+        let records =
+            self.store.read(|transaction| Ok(transaction.open_table(tables::RECORDS)?.len()?));
+        self.metrics.read(&Reading {
+            journal_bytes,
+            file_bytes: self.store.file_bytes(),
+            records: records.unwrap_or_default(),
+            followers: self.publisher.followers(),
+            consumers: &self.statuses(),
+        });
+    }
+
+    /// Reads off the async threads.
+    pub(crate) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        body: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(self);
+        tokio::task::spawn_blocking(move || shared.store.read(body))
+            .await
+            .unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Records from `from` up to `to`, a page of them. Begins later than `from` if retention
+    /// dropped that.
+    pub(crate) async fn page(self: &Arc<Self>, from: u64, to: u64) -> Result<Page, StoreError> {
+        let tail = self.publisher.tail(from, PAGE_RECORDS);
+        if !tail.is_empty() {
+            return Ok(tail
+                .into_iter()
+                .filter(|record| record.position.seq <= to)
+                .map(|record| (record.position.seq, Some(record)))
+                .collect());
+        }
+        self.read(move |transaction| {
+            let records = transaction.open_table(tables::RECORDS)?;
+            let mut page = Page::new();
+            let mut bytes = 0;
+            for row in records.range(from..=to)? {
+                let (seq, value) = row?;
+                let (_, value) = value.value();
+                bytes += value.len();
+                let record = tables::decode::<Record>("a record", value)
+                    .inspect_err(|error| tracing::error!(seq = seq.value(), %error, "skipped"));
+                page.push((seq.value(), record.ok().map(Arc::new)));
+                if page.len() >= PAGE_RECORDS || bytes >= PAGE_BYTES {
+                    break;
+                }
+            }
+            Ok(page)
+        })
+        .await
+    }
+}
+
+/// Milliseconds since 1970 UTC.
+pub(crate) fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}

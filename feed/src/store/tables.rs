@@ -1,0 +1,184 @@
+//! The tables and their rows.
+//!
+//! Values are MessagePack maps by field name, so that a release may add fields: the one before
+//! ignores them. Anything else needs a higher [`FORMAT`].
+
+use crate::{DeadLetter, JournalLost, StoreError, consumer::ledger::Ledger};
+use model::{Highest, Record, World};
+use redb::{ReadTransaction, TableDefinition, TableHandle as _, WriteTransaction};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Version of all that is below.
+pub(crate) const FORMAT: u32 = 1;
+
+/// `format` → FORMAT, little endian; `journal` → [`Journal`]; `fingerprints`; `world` → [`WorldMeta`].
+pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// Sequence → when it was journaled (ms), [`Record`].
+pub(crate) const RECORDS: TableDefinition<'_, u64, (i64, &[u8])> = TableDefinition::new("records");
+/// Build's key → [`model::Build`], finished.
+pub(crate) const BUILDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("builds");
+/// Builder's key and build's number → build's key.
+pub(crate) const NUMBERS: TableDefinition<'_, (u64, u64), u64> = TableDefinition::new("numbers");
+/// Change's key → [`model::Change`].
+pub(crate) const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes");
+/// Key of a complete log → its lines.
+pub(crate) const LOGS: TableDefinition<'_, u64, u64> = TableDefinition::new("logs");
+/// [`WorldKind`] and key → a row of the world.
+pub(crate) const WORLD: TableDefinition<'_, (u8, u64), &[u8]> = TableDefinition::new("world");
+/// Name → [`ConsumerRow`].
+pub(crate) const CONSUMERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("consumers");
+/// Consumer and key → value.
+pub(crate) const STATE: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("state");
+/// Consumer and sequence → [`LetterRow`].
+pub(crate) const LETTERS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("letters");
+
+/// What a journal is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Journal {
+    /// Which journal of this master; higher after a loss.
+    pub epoch: u32,
+    /// Which database of the master.
+    pub database: u32,
+    /// The master's UID.
+    pub master: String,
+    /// Sequence of the newest record.
+    pub head: u64,
+    /// Bytes of all records.
+    pub bytes: u64,
+    /// Whether a batch was ever written.
+    pub used: bool,
+}
+
+/// The scalar part of [`World`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct WorldMeta {
+    pub title: String,
+    pub title_url: String,
+    pub buildbot_url: String,
+    pub version: String,
+    pub highest: Highest,
+}
+
+impl WorldMeta {
+    pub(crate) fn of(world: &World) -> Self {
+        Self {
+            title: world.title.clone(),
+            title_url: world.title_url.clone(),
+            buildbot_url: world.buildbot_url.clone(),
+            version: world.version.clone(),
+            highest: world.highest,
+        }
+    }
+}
+
+/// The parts of [`World`] that are kept row by row; numbers are on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum WorldKind {
+    Builder = 1,
+    Worker = 2,
+    Open = 3,
+    Request = 4,
+    Buildset = 5,
+    Recent = 6,
+}
+
+impl WorldKind {
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        [Self::Builder, Self::Worker, Self::Open, Self::Request, Self::Buildset, Self::Recent]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
+    }
+}
+
+/// A consumer's place in the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ConsumerRow {
+    pub ledger: Ledger,
+    pub generation: u64,
+    pub letters: u64,
+    pub expired: u64,
+    pub lost: Option<JournalLost>,
+    pub max_backlog_ms: i64,
+}
+
+/// A record that was given up, whole, since the journal may drop it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LetterRow {
+    /// Missing when the record itself could not be read.
+    pub record: Option<Record>,
+    #[serde(default)]
+    pub letter: DeadLetter,
+    #[serde(default)]
+    pub replay: bool,
+}
+
+/// MessagePack by field name.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+    rmp_serde::to_vec_named(value)
+        .map_err(|error| StoreError::Io(format!("a row cannot be encoded: {error}")))
+}
+
+/// The reverse of [`encode`].
+pub(crate) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
+    rmp_serde::from_slice(bytes)
+        .map_err(|error| StoreError::Corrupted(format!("{what} cannot be decoded: {error}")))
+}
+
+/// Makes every table, so that readers find them.
+pub(crate) fn make(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(META)?;
+    transaction.open_table(RECORDS)?;
+    transaction.open_table(BUILDS)?;
+    transaction.open_table(NUMBERS)?;
+    transaction.open_table(CHANGES)?;
+    transaction.open_table(LOGS)?;
+    transaction.open_table(WORLD)?;
+    transaction.open_table(CONSUMERS)?;
+    transaction.open_table(STATE)?;
+    transaction.open_table(LETTERS)?;
+    Ok(())
+}
+
+/// The format on disk; `None` in a database without tables.
+pub(crate) fn format(transaction: &ReadTransaction) -> Result<Option<u32>, StoreError> {
+    if !transaction.list_tables()?.any(|table| table.name() == "meta") {
+        return Ok(None);
+    }
+    let meta = transaction.open_table(META)?;
+    let Some(value) = meta.get("format")? else { return Ok(None) };
+    let bytes = value.value().try_into().map_err(|_| {
+        StoreError::Corrupted("the format's number does not have four bytes".to_owned())
+    })?;
+    Ok(Some(u32::from_le_bytes(bytes)))
+}
+
+/// The journal's row.
+pub(crate) fn journal(transaction: &ReadTransaction) -> Result<Journal, StoreError> {
+    let meta = transaction.open_table(META)?;
+    match meta.get("journal")? {
+        Some(value) => decode("the journal's row", value.value()),
+        None => Err(StoreError::Corrupted("the journal's row is missing".to_owned())),
+    }
+}
+
+/// Writes the journal's row.
+pub(crate) fn put_journal(
+    transaction: &WriteTransaction,
+    journal: &Journal,
+) -> Result<(), StoreError> {
+    put_meta(transaction, "journal", journal)
+}
+
+/// Writes a row of [`META`].
+pub(crate) fn put_meta<T: Serialize>(
+    transaction: &WriteTransaction,
+    key: &str,
+    value: &T,
+) -> Result<(), StoreError> {
+    transaction.open_table(META)?.insert(key, encode(value)?.as_slice())?;
+    Ok(())
+}

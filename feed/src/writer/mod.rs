@@ -1,0 +1,253 @@
+//! The one thread that writes. Jobs that wait together share a transaction; each gets its
+//! answer when that is on disk, and only then do readers see what it brought.
+
+mod batch;
+mod consumers;
+mod retention;
+
+pub(crate) use batch::Prepared;
+pub(crate) use consumers::{ConsumerJob, Granted, Wish};
+
+use crate::{
+    ConsumerError, History, Options, Retention, StoreError,
+    shared::Shared,
+    store::{
+        sidecar::{self, Sidecar, Stood},
+        tables::{self, Journal},
+    },
+};
+use consumers::Changes;
+use std::{
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// What the thread is asked to do.
+pub(crate) enum Job {
+    /// A batch of the master's.
+    Ingest(Box<Prepared>, oneshot::Sender<Result<(), StoreError>>),
+    /// A consumer's wish.
+    Consumer(ConsumerJob, oneshot::Sender<Result<Granted, ConsumerError>>),
+    /// Drop what has outlived its time, now.
+    Maintain(oneshot::Sender<Result<(), StoreError>>),
+    /// Write what is pending, then close the file.
+    Close(oneshot::Sender<()>),
+}
+
+/// Most jobs that share a transaction.
+const MOST_JOBS: usize = 1024;
+
+/// The thread's state.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    jobs: Receiver<Job>,
+    journal: Journal,
+    retention: Retention,
+    history: History,
+    group_commit: Duration,
+    maintenance: Duration,
+    sidecar: Sidecar,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        jobs: Receiver<Job>,
+        journal: Journal,
+        options: &Options,
+    ) -> Self {
+        Self {
+            shared,
+            jobs,
+            journal,
+            retention: options.retention,
+            history: options.history,
+            group_commit: options.group_commit,
+            maintenance: options.maintenance,
+            sidecar: Sidecar::default(),
+        }
+    }
+
+    /// Works until it is told to close, or nobody is left to ask.
+    pub(crate) fn run(mut self) {
+        self.save_sidecar();
+        let mut due = Instant::now() + self.maintenance;
+        loop {
+            match self.jobs.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(job) => {
+                    if let Some(closed) = self.take(job) {
+                        self.save_sidecar();
+                        self.shared.store.close();
+                        let _ = closed.send(());
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    // Small steps, with jobs served in between.
+                    let more = self.maintain().unwrap_or_else(|error| {
+                        tracing::warn!(%error, "nothing could be dropped from the journal");
+                        false
+                    });
+                    due = Instant::now() + if more { Duration::ZERO } else { self.maintenance };
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.save_sidecar();
+        self.shared.store.close();
+    }
+
+    /// Collects jobs that can share a transaction with this one, and does them.
+    fn take(&mut self, first: Job) -> Option<oneshot::Sender<()>> {
+        let deadline = Instant::now() + self.group_commit;
+        let mut ingest = Vec::new();
+        let mut wishes = Vec::new();
+        let mut last = None;
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Ingest(batch, reply) => ingest.push((batch, reply)),
+                Job::Consumer(job, reply) => wishes.push((job, reply)),
+                other => {
+                    last = Some(other);
+                    break;
+                }
+            }
+            if wishes.len() >= MOST_JOBS {
+                break;
+            }
+            // Only acknowledgements wait for others.
+            next = if ingest.is_empty() {
+                self.jobs.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+            } else {
+                self.jobs.try_recv().ok()
+            };
+        }
+        self.perform(ingest, wishes);
+        match last {
+            Some(Job::Close(closed)) => return Some(closed),
+            Some(Job::Maintain(reply)) => {
+                let result = loop {
+                    match self.maintain() {
+                        Ok(true) => {}
+                        Ok(false) => break Ok(()),
+                        Err(error) => break Err(error),
+                    }
+                };
+                let _ = reply.send(result);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn perform(&mut self, mut ingest: Vec<Ingestion>, wishes: Vec<Wished>) {
+        // Acknowledgements may use the reserve of disk space, the master's batches may not.
+        if !ingest.is_empty()
+            && let Err(error) = self.shared.store.check_room()
+        {
+            for (_, reply) in ingest.drain(..) {
+                let _ = reply.send(Err(error.clone()));
+            }
+        }
+        if ingest.is_empty() && wishes.is_empty() {
+            return;
+        }
+        let mut journal = self.journal.clone();
+        let mut numbered = Vec::with_capacity(ingest.len());
+        for (mut batch, reply) in ingest {
+            let before = journal.clone();
+            match batch.number(&mut journal, self.shared.epoch) {
+                Ok(()) => numbered.push((batch, reply)),
+                Err(error) => {
+                    journal = before;
+                    let _ = reply.send(Err(error));
+                }
+            }
+        }
+        let ingest = numbered;
+        let mut changes = Changes::default();
+        let began = Instant::now();
+        let result = self.shared.store.write(|transaction| {
+            changes = Changes::default();
+            for (batch, _) in &ingest {
+                batch.write(transaction, &mut journal)?;
+            }
+            if !ingest.is_empty() {
+                tables::put_journal(transaction, &journal)?;
+            }
+            let granted = wishes
+                .iter()
+                .map(|(job, _)| changes.apply(transaction, &self.shared, &journal, job))
+                .collect::<Result<Vec<_>, StoreError>>()?;
+            changes.write(transaction)?;
+            Ok(granted)
+        });
+        match result {
+            Ok(granted) => {
+                let metrics = &self.shared.metrics;
+                metrics.committed(began.elapsed());
+                self.journal = journal;
+                self.shared.database.store(self.journal.database, Ordering::Release);
+                changes.install(&self.shared);
+                for (batch, reply) in ingest {
+                    metrics.ingested(batch.events());
+                    self.shared.publisher.publish(batch.into_fresh());
+                    let _ = reply.send(Ok(()));
+                }
+                for ((_, reply), granted) in wishes.into_iter().zip(granted) {
+                    let _ = reply.send(granted);
+                }
+            }
+            Err(error) => {
+                let alone = ingest.is_empty();
+                tracing::warn!(%error, "a commit failed");
+                for (_, reply) in ingest {
+                    let _ = reply.send(Err(error.clone()));
+                }
+                if alone {
+                    for (_, reply) in wishes {
+                        let _ = reply.send(Err(error.clone().into()));
+                    }
+                } else {
+                    // A batch too large for the disk must not keep consumers from finishing.
+                    self.perform(Vec::new(), wishes);
+                }
+            }
+        }
+    }
+
+    /// Keeps beside the database what has to outlive it.
+    fn save_sidecar(&mut self) {
+        let head = self.shared.head();
+        let stood = |(name, core): (&String, &Arc<crate::consumer::core::Core>)| {
+            let status = core.status(head);
+            let stood = Stood {
+                floor: status.floor,
+                backlog: status.backlog,
+                generation: status.generation,
+            };
+            (name.clone(), stood)
+        };
+        let sidecar = Sidecar {
+            epoch: self.shared.epoch,
+            master: self.shared.master.clone(),
+            consumers: self.shared.consumers().iter().map(stood).collect(),
+        };
+        if sidecar == self.sidecar {
+            return;
+        }
+        match sidecar::save(&self.shared.dir, &sidecar) {
+            Ok(()) => self.sidecar = sidecar,
+            Err(error) => tracing::warn!(%error, "journal.json could not be written"),
+        }
+    }
+}
+
+type Ingestion = (Box<Prepared>, oneshot::Sender<Result<(), StoreError>>);
+type Wished = (ConsumerJob, oneshot::Sender<Result<Granted, ConsumerError>>);

@@ -1,0 +1,154 @@
+//! Dropping what has outlived its time, a small step at a time.
+
+use super::{Writer, consumers::Changes};
+use crate::{
+    StoreError,
+    shared::now_ms,
+    store::tables::{self, BUILDS, CHANGES, ConsumerRow, LOGS, NUMBERS, RECORDS, decode},
+};
+use model::{Build, Timestamp};
+use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, WriteTransaction};
+use std::time::Duration;
+
+/// Most rows of a table that one step drops.
+const STEP: usize = 256;
+
+/// What a step drops.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Plan {
+    /// Records up to this sequence, and their bytes.
+    records: Option<(u64, u64)>,
+    builds: Vec<u64>,
+    changes: Vec<u64>,
+    /// Whether there may be more.
+    more: bool,
+}
+
+impl Writer {
+    /// Drops a step's worth; true if there is more.
+    pub(super) fn maintain(&mut self) -> Result<bool, StoreError> {
+        let rows: Vec<ConsumerRow> =
+            self.shared.consumers().values().map(|core| core.lock().row.clone()).collect();
+        let plan = self.shared.store.read(|transaction| self.plan(transaction, &rows))?;
+        if plan.records.is_some() || !plan.builds.is_empty() || !plan.changes.is_empty() {
+            self.drop_planned(&plan)?;
+        }
+        if !plan.more {
+            self.save_sidecar();
+            self.shared.refresh_metrics(self.journal.bytes);
+        }
+        Ok(plan.more)
+    }
+
+    fn plan(
+        &self,
+        transaction: &ReadTransaction,
+        consumers: &[ConsumerRow],
+    ) -> Result<Plan, StoreError> {
+        let mut plan = Plan::default();
+        let now = now_ms();
+        let max_age = millis(self.retention.max_age);
+        let mut bytes = self.journal.bytes;
+        let mut dropped = 0;
+        for row in transaction.open_table(RECORDS)?.iter()? {
+            let (seq, value) = row?;
+            let (seq, (journaled_ms, value)) = (seq.value(), value.value());
+            let age = now.saturating_sub(journaled_ms);
+            let wanted = |c: &ConsumerRow| !c.ledger.is_done(seq) && age <= c.max_backlog_ms;
+            let outlived = age > max_age || bytes > self.retention.max_bytes;
+            if !outlived || consumers.iter().any(wanted) {
+                break;
+            }
+            if dropped == STEP {
+                plan.more = true;
+                break;
+            }
+            dropped += 1;
+            bytes = bytes.saturating_sub(value.len() as u64);
+            plan.records = Some((seq, self.journal.bytes - bytes));
+        }
+        let builds = transaction.open_table(BUILDS)?;
+        let mut excess = builds.len()?.saturating_sub(self.history.max_builds);
+        for row in builds.iter()? {
+            let (id, value) = row?;
+            let old = match self.history.max_age {
+                Some(max_age) if excess == 0 => {
+                    let complete_at = decode::<Build>("a build", value.value())
+                        .ok()
+                        .and_then(|build| build.complete_at)
+                        .unwrap_or_default();
+                    Timestamp::now().seconds_since(complete_at) > max_age.as_secs()
+                }
+                _ => false,
+            };
+            if excess == 0 && !old {
+                break;
+            }
+            if plan.builds.len() == STEP {
+                plan.more = true;
+                break;
+            }
+            excess = excess.saturating_sub(1);
+            plan.builds.push(id.value());
+        }
+        let changes = transaction.open_table(CHANGES)?;
+        let excess = changes.len()?.saturating_sub(self.history.max_changes);
+        let excess = usize::try_from(excess).unwrap_or(usize::MAX);
+        plan.more |= excess > STEP;
+        for row in changes.iter()?.take(excess.min(STEP)) {
+            plan.changes.push(row?.0.value());
+        }
+        Ok(plan)
+    }
+
+    fn drop_planned(&mut self, plan: &Plan) -> Result<(), StoreError> {
+        let mut journal = self.journal.clone();
+        let mut changes = Changes::default();
+        let names: Vec<String> = self.shared.consumers().keys().cloned().collect();
+        self.shared.store.write(|transaction| {
+            if let Some((last, bytes)) = plan.records {
+                transaction.open_table(RECORDS)?.retain_in(..=last, |_, _| false)?;
+                journal.bytes = journal.bytes.saturating_sub(bytes);
+                tables::put_journal(transaction, &journal)?;
+                for name in &names {
+                    let Some(row) = changes.of(&self.shared, name) else { continue };
+                    let expired = row.ledger.raise(last);
+                    row.expired += expired;
+                    if expired > 0 {
+                        tracing::warn!(consumer = name, expired, "events outlived their time");
+                    }
+                }
+                changes.write(transaction)?;
+            }
+            drop_builds(transaction, &plan.builds)?;
+            let mut table = transaction.open_table(CHANGES)?;
+            for id in &plan.changes {
+                table.remove(id)?;
+            }
+            Ok(())
+        })?;
+        self.journal = journal;
+        changes.install(&self.shared);
+        Ok(())
+    }
+}
+
+fn drop_builds(transaction: &WriteTransaction, ids: &[u64]) -> Result<(), StoreError> {
+    let mut builds = transaction.open_table(BUILDS)?;
+    let mut numbers = transaction.open_table(NUMBERS)?;
+    let mut logs = transaction.open_table(LOGS)?;
+    for id in ids {
+        let Some(row) = builds.remove(id)? else { continue };
+        // What points to a build that can't be read leads nowhere, which readers expect.
+        let Ok(build) = decode::<Build>("a build", row.value()) else { continue };
+        numbers.remove((build.builder.id.0, build.number))?;
+        for log in build.steps.iter().flat_map(|step| &step.logs) {
+            logs.remove(log.id.0)?;
+        }
+    }
+    Ok(())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

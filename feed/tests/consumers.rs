@@ -1,0 +1,324 @@
+//! Durable consumers: nothing lost, nothing that is done comes again.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use common::*;
+use feed::{Consumer, ConsumerError, ConsumerOptions, DeadLetter, Feed, Options, StateChange};
+use model::Position;
+use proptest::prelude::*;
+use std::{collections::BTreeSet, path::Path};
+
+async fn consumer(feed: &Feed) -> Consumer {
+    feed.consumer("mail", ConsumerOptions::default()).await.unwrap()
+}
+
+async fn next(consumer: &mut Consumer) -> (u64, Position) {
+    let record = soon(consumer.next()).await.unwrap();
+    (id_of(&record), record.position)
+}
+
+fn letter() -> DeadLetter {
+    DeadLetter {
+        class: "permanent".into(),
+        text: "550 no such user".into(),
+        ..DeadLetter::default()
+    }
+}
+
+#[tokio::test]
+async fn a_new_consumer_starts_at_the_head_and_an_old_one_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = open(dir.path());
+    add(&feed, 1..=3).await;
+    let mut first = consumer(&feed).await;
+    assert_eq!(first.backlog(), 0);
+    assert!(nothing(first.next()).await);
+    add(&feed, 4..=5).await;
+    assert_eq!(first.backlog(), 2);
+    assert_eq!(next(&mut first).await.0, 4);
+    drop(first);
+    let mut again = consumer(&feed).await;
+    assert_eq!(next(&mut again).await.0, 4, "not acknowledged");
+}
+
+#[tokio::test]
+async fn acknowledged_out_of_order_the_rest_comes_again_in_order_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let feed = open(dir.path());
+        let mut consumer = consumer(&feed).await;
+        add(&feed, 1..=6).await;
+        let mut at = Vec::new();
+        for _ in 1..=6 {
+            at.push(next(&mut consumer).await.1);
+        }
+        for id in [2, 4, 5] {
+            consumer.acknowledge(at[id - 1], None).await.unwrap();
+        }
+        assert_eq!(consumer.backlog(), 3);
+    }
+    let feed = open(dir.path());
+    let mut consumer = consumer(&feed).await;
+    for id in [1, 3, 6] {
+        assert_eq!(next(&mut consumer).await.0, id);
+    }
+    assert!(nothing(consumer.next()).await);
+}
+
+#[tokio::test]
+async fn the_window_bounds_what_is_in_flight() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = open(dir.path());
+    let options = ConsumerOptions { window: Some(2), ..ConsumerOptions::default() };
+    let mut consumer = feed.consumer("irc", options).await.unwrap();
+    add(&feed, 1..=5).await;
+    let (_, first) = next(&mut consumer).await;
+    next(&mut consumer).await;
+    assert!(nothing(consumer.next()).await);
+    let handle = consumer.handle();
+    let waiting = tokio::spawn(async move { next(&mut consumer).await.0 });
+    handle.acknowledge(first, None).await.unwrap();
+    assert_eq!(soon(waiting).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_newer_open_refuses_the_older_ones_reads_and_acknowledgements() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = open(dir.path());
+    let mut older = consumer(&feed).await;
+    add(&feed, [1]).await;
+    let (_, at) = next(&mut older).await;
+    let handle = older.handle();
+    let waiting = tokio::spawn(async move { older.next().await });
+    let mut newer = consumer(&feed).await;
+    assert!(matches!(soon(waiting).await.unwrap(), Err(ConsumerError::Superseded { .. })));
+    let refused = handle.acknowledge(at, None).await;
+    assert_eq!(refused, Err(ConsumerError::Superseded { name: "mail".into(), own: 1, newer: 2 }));
+    assert_eq!(next(&mut newer).await.1, at);
+    newer.acknowledge(at, None).await.unwrap();
+    newer.acknowledge(at, None).await.expect("done already is no error");
+}
+
+#[tokio::test]
+async fn positions_that_were_not_handed_out_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = open(dir.path());
+    let consumer = consumer(&feed).await;
+    add(&feed, [1]).await;
+    let given = feed.head();
+    let refused = consumer.acknowledge(given, None).await;
+    assert_eq!(refused, Err(ConsumerError::NotHandedOut { given }));
+    let given = Position { epoch: 1, seq: 1 };
+    let refused = consumer.acknowledge(given, None).await;
+    assert_eq!(refused, Err(ConsumerError::OtherJournal { given, epoch: feed.head().epoch }));
+    let refused = feed.consumer("", ConsumerOptions::default()).await;
+    assert!(matches!(refused, Err(ConsumerError::Bounds(_))));
+}
+
+#[tokio::test]
+async fn state_is_committed_with_its_acknowledgement_and_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let feed = open(dir.path());
+        let mut consumer = consumer(&feed).await;
+        add(&feed, [1]).await;
+        let (_, at) = next(&mut consumer).await;
+        consumer.acknowledge(at, Some(StateChange::set("notify", "ann"))).await.unwrap();
+        assert_eq!(consumer.get_state("notify").unwrap(), b"ann");
+        consumer.handle().save(StateChange::set("other", "x")).await.unwrap();
+        let gone = StateChange { remove: ["other".into()].into(), ..StateChange::default() };
+        consumer.handle().save(gone).await.unwrap();
+        let huge = StateChange::set("k", vec![0; 100_000]);
+        let refused = consumer.handle().save(huge).await;
+        assert!(matches!(refused, Err(ConsumerError::Bounds(_))));
+    }
+    let feed = open(dir.path());
+    let consumer = consumer(&feed).await;
+    assert_eq!(consumer.get_state("notify").unwrap(), b"ann");
+    assert_eq!(consumer.get_state("other"), None);
+    let other = feed.consumer("mail2", ConsumerOptions::default()).await.unwrap();
+    assert_eq!(other.get_state("notify"), None);
+}
+
+#[tokio::test]
+async fn a_parked_record_counts_as_done_and_is_kept_until_its_replay_is_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let at;
+    {
+        let feed = open(dir.path());
+        let mut consumer = consumer(&feed).await;
+        add(&feed, 1..=2).await;
+        at = next(&mut consumer).await.1;
+        consumer.park(at, letter()).await.unwrap();
+        let (_, second) = next(&mut consumer).await;
+        consumer.acknowledge(second, None).await.unwrap();
+        assert_eq!(consumer.status().floor, second);
+        let letters = feed.dead_letters("mail", 10).await.unwrap();
+        assert_eq!((letters.len(), letters[0].record.position), (1, at));
+        assert_eq!(letters[0].letter, letter());
+        let unknown = feed.replay("mail", second).await;
+        assert!(matches!(unknown, Err(ConsumerError::NotFound(_))));
+        feed.replay("mail", at).await.unwrap();
+    }
+    let feed = open(dir.path());
+    let mut consumer = consumer(&feed).await;
+    assert_eq!(consumer.backlog(), 1);
+    assert_eq!(next(&mut consumer).await.1, at, "the replay outlives a restart");
+    consumer.park(at, letter()).await.unwrap();
+    assert_eq!(consumer.status().dead_letters, 1, "parked again, once");
+    feed.replay("mail", at).await.unwrap();
+    assert_eq!(next(&mut consumer).await.1, at);
+    consumer.acknowledge(at, None).await.unwrap();
+    assert!(feed.dead_letters("mail", 10).await.unwrap().is_empty());
+    assert_eq!((consumer.status().dead_letters, consumer.backlog()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_forgotten_consumer_is_gone_with_all_it_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = open(dir.path());
+    let mut old = consumer(&feed).await;
+    add(&feed, [1]).await;
+    let (_, at) = next(&mut old).await;
+    old.park(at, letter()).await.unwrap();
+    old.handle().save(StateChange::set("k", "v")).await.unwrap();
+    feed.forget("mail").await.unwrap();
+    feed.forget("mail").await.expect("forgetting twice is no error");
+    assert!(matches!(old.next().await, Err(ConsumerError::NotFound(_))));
+    assert!(feed.consumers().is_empty());
+    let new = consumer(&feed).await;
+    assert_eq!((new.get_state("k"), new.backlog()), (None, 0));
+    assert!(feed.dead_letters("mail", 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_slow_consumer_reads_on_from_disk_what_memory_no_longer_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { tail_bytes: 1, ..options() };
+    let feed = Feed::open(dir.path(), options).unwrap();
+    let mut consumer = consumer(&feed).await;
+    for first in (1..=1000).step_by(100) {
+        add(&feed, first..first + 100).await;
+    }
+    for id in 1..=1000 {
+        let (got, at) = next(&mut consumer).await;
+        assert_eq!(got, id);
+        consumer.acknowledge(at, None).await.unwrap();
+    }
+    assert_eq!(consumer.backlog(), 0);
+}
+
+#[tokio::test]
+async fn acknowledgements_that_wait_together_share_a_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = prometheus::Registry::new();
+    let metrics = feed::Metrics::register(&registry).unwrap();
+    let group_commit = std::time::Duration::from_millis(200);
+    let feed = Feed::open(dir.path(), Options { metrics, group_commit, ..options() }).unwrap();
+    let mut consumer = consumer(&feed).await;
+    add(&feed, 1..=50).await;
+    let mut acks = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (_, at) = next(&mut consumer).await;
+        let handle = consumer.handle();
+        acks.spawn(async move { handle.acknowledge(at, None).await.unwrap() });
+    }
+    while soon(acks.join_next()).await.is_some() {}
+    let commits = registry.gather().into_iter().find(|f| f.name().ends_with("commits_total"));
+    let commits = commits.unwrap().get_metric()[0].get_counter().get_value();
+    assert!(commits < 20.0, "{commits} commits");
+    assert_eq!(consumer.backlog(), 0);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Ingest(u64),
+    Next,
+    Acknowledge(usize),
+    Park(usize),
+    Reopen,
+    Restart,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (1..4u64).prop_map(Step::Ingest),
+        6 => Just(Step::Next),
+        5 => (0..8usize).prop_map(Step::Acknowledge),
+        1 => (0..8usize).prop_map(Step::Park),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Restart),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+/// Does the steps, and compares with a plain model all along.
+async fn run(dir: &Path, steps: &[Step]) {
+    let mut feed = open(dir);
+    let mut consumer = consumer(&feed).await;
+    let (mut head, mut cursor, mut floor) = (0, 0, 0);
+    let mut done = BTreeSet::new();
+    let mut in_flight: Vec<Position> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Ingest(count) => {
+                add(&feed, head + 1..=head + count).await;
+                head += count;
+            }
+            Step::Next => {
+                let expected = (cursor + 1..=head).find(|id| !done.contains(id));
+                let Some(expected) = expected else { continue };
+                let (id, at) = next(&mut consumer).await;
+                assert_eq!(id, expected);
+                cursor = id;
+                in_flight.push(at);
+            }
+            Step::Acknowledge(which) if *which < in_flight.len() => {
+                let at = in_flight.remove(*which);
+                consumer.acknowledge(at, None).await.unwrap();
+                done.insert(at.seq);
+            }
+            Step::Park(which) if *which < in_flight.len() => {
+                let at = in_flight.remove(*which);
+                consumer.park(at, letter()).await.unwrap();
+                done.insert(at.seq);
+            }
+            Step::Acknowledge(_) | Step::Park(_) => {}
+            Step::Reopen => {
+                consumer = self::consumer(&feed).await;
+                cursor = 0;
+                in_flight.clear();
+            }
+            Step::Restart => {
+                drop(consumer);
+                feed.close().await;
+                drop(feed);
+                feed = open(dir);
+                consumer = self::consumer(&feed).await;
+                cursor = 0;
+                in_flight.clear();
+            }
+        }
+        let status = consumer.status();
+        assert!(status.floor.seq >= floor, "the floor is monotonic");
+        floor = status.floor.seq;
+        assert_eq!(status.backlog, head - done.len() as u64);
+        assert_eq!(status.in_flight, in_flight.len());
+    }
+    // Nothing is lost: all that is not done still comes, once, in order.
+    let mut consumer = self::consumer(&feed).await;
+    for id in (1..=head).filter(|id| !done.contains(id)) {
+        assert_eq!(next(&mut consumer).await.0, id);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn any_interleaving_loses_nothing_and_repeats_nothing_that_is_done(steps in steps()) {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(run(dir.path(), &steps));
+    }
+}
