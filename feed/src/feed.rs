@@ -111,17 +111,18 @@ impl Feed {
             lost,
         });
         let (jobs, queue) = mpsc::channel();
-        let writer = Writer::new(Arc::clone(&shared), queue, journal, &options);
+        let (window, log_cache_bytes) = (options.window, options.log_cache_bytes);
+        let writer = Writer::new(Arc::clone(&shared), queue, journal, options);
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run())
             .map_err(|source| OpenError::Io { dir: dir.to_owned(), source })?;
         let inner = Inner {
-            logs: LogCache::new(Arc::clone(&shared), options.log_cache_bytes),
+            logs: LogCache::new(Arc::clone(&shared), log_cache_bytes),
             shared,
             jobs: Mutex::new(Some(jobs)),
             thread: Mutex::new(Some(thread)),
-            window: options.window,
+            window,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -218,7 +219,9 @@ impl Feed {
         self.inner.shared.read(move |t| query::changes(t, below.map(|id| id.0), limit)).await
     }
 
-    /// Lines of a log, from the cache on disk or from the master; at most 10 000 at once.
+    /// At most `limit` lines of a log from line `first` on, from the cache on disk or from the
+    /// master. Fewer at the end of the log, after 10 000 lines and after about 4 MB (at least one,
+    /// if there is one).
     ///
     /// # Errors
     /// [`LogError`].

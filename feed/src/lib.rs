@@ -1,4 +1,31 @@
 //! The journal of one master: positions, consumers, snapshot, history, logs.
+//!
+//! The client of a master hands in batches through [`Ingest`]; each is on disk, whole or not at
+//! all, before anybody hears of it. Readers come in two kinds: a [`Follower`] is ephemeral and
+//! reads on from a position (pages), a [`Consumer`] is durable and acknowledges (targets).
+//!
+//! ```
+//! use feed::{ConsumerOptions, Feed, Options, SnapshotLimits};
+//! use master::{Batch, Sink as _};
+//! use model::{Change, Event, World};
+//!
+//! # async fn example(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+//! let feed = Feed::open(dir, Options::default())?;
+//! let mut mail = feed.consumer("mail", ConsumerOptions::default()).await?;
+//!
+//! let events = vec![Event::ChangeAdded { change: Box::new(Change::default()) }];
+//! feed.ingest().commit(Batch { events, ..Batch::default() }, &World::default()).await?;
+//!
+//! let record = mail.next().await?;
+//! // … send, and only then:
+//! mail.acknowledge(record.position, None).await?;
+//! assert_eq!(feed.snapshot(SnapshotLimits::default()).await?.position, record.position);
+//! # Ok(())
+//! # }
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+//! # runtime.block_on(example(dir.path())).unwrap();
+//! ```
 
 mod consumer;
 mod error;

@@ -238,7 +238,7 @@ async fn the_uid_is_made_once_and_another_is_refused() {
     assert_eq!(open(dir.path()).master_uid(), made);
     let other = Options { master_uid: Some("other".into()), ..options() };
     assert!(matches!(Feed::open(dir.path(), other), Err(OpenError::OtherMaster { .. })));
-    let same = Options { master_uid: Some(made.clone()), ..options() };
+    let same = Options { master_uid: Some(made), ..options() };
     Feed::open(dir.path(), same).unwrap();
 }
 

@@ -131,6 +131,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
         #[test]
         fn any_order_of_marks_raises_and_reloads_agrees_with_a_plain_set(steps in steps()) {
             let mut ledger = Ledger::default();

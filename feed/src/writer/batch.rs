@@ -14,11 +14,14 @@ use redb::WriteTransaction;
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 
+/// A key of [`WORLD`].
+type WorldKey = (u8, u64);
+
 /// Rows of the world: to be written, or removed where there is no value.
 #[derive(Default)]
 struct Rows {
     meta: Option<WorldMeta>,
-    rows: Vec<((u8, u64), Option<Vec<u8>>)>,
+    rows: Vec<(WorldKey, Option<Vec<u8>>)>,
 }
 
 impl Rows {

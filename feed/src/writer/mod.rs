@@ -9,7 +9,7 @@ pub(crate) use batch::Prepared;
 pub(crate) use consumers::{ConsumerJob, Granted, Wish};
 
 use crate::{
-    ConsumerError, History, Options, Retention, StoreError,
+    ConsumerError, Options, StoreError,
     shared::Shared,
     store::{
         sidecar::{self, Sidecar, Stood},
@@ -47,10 +47,7 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     jobs: Receiver<Job>,
     journal: Journal,
-    retention: Retention,
-    history: History,
-    group_commit: Duration,
-    maintenance: Duration,
+    options: Options,
     sidecar: Sidecar,
 }
 
@@ -59,24 +56,15 @@ impl Writer {
         shared: Arc<Shared>,
         jobs: Receiver<Job>,
         journal: Journal,
-        options: &Options,
+        options: Options,
     ) -> Self {
-        Self {
-            shared,
-            jobs,
-            journal,
-            retention: options.retention,
-            history: options.history,
-            group_commit: options.group_commit,
-            maintenance: options.maintenance,
-            sidecar: Sidecar::default(),
-        }
+        Self { shared, jobs, journal, options, sidecar: Sidecar::default() }
     }
 
     /// Works until it is told to close, or nobody is left to ask.
     pub(crate) fn run(mut self) {
         self.save_sidecar();
-        let mut due = Instant::now() + self.maintenance;
+        let mut due = Instant::now() + self.options.maintenance;
         loop {
             match self.jobs.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(job) => {
@@ -93,7 +81,8 @@ impl Writer {
                         tracing::warn!(%error, "nothing could be dropped from the journal");
                         false
                     });
-                    due = Instant::now() + if more { Duration::ZERO } else { self.maintenance };
+                    due = Instant::now()
+                        + if more { Duration::ZERO } else { self.options.maintenance };
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -104,7 +93,7 @@ impl Writer {
 
     /// Collects jobs that can share a transaction with this one, and does them.
     fn take(&mut self, first: Job) -> Option<oneshot::Sender<()>> {
-        let deadline = Instant::now() + self.group_commit;
+        let deadline = Instant::now() + self.options.group_commit;
         let mut ingest = Vec::new();
         let mut wishes = Vec::new();
         let mut last = None;

@@ -47,15 +47,14 @@ impl Writer {
     ) -> Result<Plan, StoreError> {
         let mut plan = Plan::default();
         let now = now_ms();
-        let max_age = millis(self.retention.max_age);
+        let max_age = millis(self.options.retention.max_age);
         let mut bytes = self.journal.bytes;
-        let mut dropped = 0;
-        for row in transaction.open_table(RECORDS)?.iter()? {
+        for (dropped, row) in transaction.open_table(RECORDS)?.iter()?.enumerate() {
             let (seq, value) = row?;
             let (seq, (journaled_ms, value)) = (seq.value(), value.value());
             let age = now.saturating_sub(journaled_ms);
             let wanted = |c: &ConsumerRow| !c.ledger.is_done(seq) && age <= c.max_backlog_ms;
-            let outlived = age > max_age || bytes > self.retention.max_bytes;
+            let outlived = age > max_age || bytes > self.options.retention.max_bytes;
             if !outlived || consumers.iter().any(wanted) {
                 break;
             }
@@ -63,15 +62,14 @@ impl Writer {
                 plan.more = true;
                 break;
             }
-            dropped += 1;
             bytes = bytes.saturating_sub(value.len() as u64);
             plan.records = Some((seq, self.journal.bytes - bytes));
         }
         let builds = transaction.open_table(BUILDS)?;
-        let mut excess = builds.len()?.saturating_sub(self.history.max_builds);
+        let mut excess = builds.len()?.saturating_sub(self.options.history.max_builds);
         for row in builds.iter()? {
             let (id, value) = row?;
-            let old = match self.history.max_age {
+            let old = match self.options.history.max_age {
                 Some(max_age) if excess == 0 => {
                     let complete_at = decode::<Build>("a build", value.value())
                         .ok()
@@ -92,7 +90,7 @@ impl Writer {
             plan.builds.push(id.value());
         }
         let changes = transaction.open_table(CHANGES)?;
-        let excess = changes.len()?.saturating_sub(self.history.max_changes);
+        let excess = changes.len()?.saturating_sub(self.options.history.max_changes);
         let excess = usize::try_from(excess).unwrap_or(usize::MAX);
         plan.more |= excess > STEP;
         for row in changes.iter()?.take(excess.min(STEP)) {
