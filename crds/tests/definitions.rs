@@ -36,7 +36,7 @@ fn every_text_list_and_map_has_a_bound_and_every_field_a_description() {
             let closed = schema["enum"].is_array() || schema["format"] == "date-time";
             match schema["type"].as_str() {
                 Some("string") => {
-                    assert!(bounded("maxLength") || closed, "{path} has no maxLength")
+                    assert!(bounded("maxLength") || closed, "{path} has no maxLength");
                 }
                 Some("array") => assert!(bounded("maxItems"), "{path} has no maxItems"),
                 Some("object") if schema["additionalProperties"].is_object() => {

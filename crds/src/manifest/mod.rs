@@ -147,6 +147,7 @@ pub fn load(
         placed: Vec::new(),
         notes: Vec::new(),
         errors: Vec::new(),
+        unreadable: false,
         secrets: SecretSource::new(options.secrets.clone()),
     };
     for path in paths {
@@ -165,6 +166,7 @@ struct Reader {
     placed: Vec<Placed>,
     notes: Vec<Note>,
     errors: Vec<ManifestError>,
+    unreadable: bool,
     secrets: SecretSource,
 }
 
@@ -177,9 +179,13 @@ impl Reader {
     fn one(&mut self, file: &Path) {
         let text = match read(file) {
             Ok(text) => text,
-            Err(message) => return self.errors.push(ManifestError::whole(file, message)),
+            Err(message) => {
+                self.unreadable = true;
+                return self.errors.push(ManifestError::whole(file, message));
+            }
         };
         let (documents, mut mistakes) = tree::documents(&text);
+        self.unreadable |= !mistakes.is_empty();
         for node in documents.into_iter().flat_map(document::unfold) {
             match document::read(node, &self.definitions, &mut mistakes) {
                 Found::Own { id, mark, node, resource } => {
@@ -235,8 +241,11 @@ impl Reader {
 
     fn finish(mut self, options: &LoadOptions) -> Result<Manifests, Vec<ManifestError>> {
         let declared: Vec<_> = self.seen.keys().cloned().collect();
-        let mut errors = references::masters(&self.placed, &declared);
-        errors.extend(references::ports(&self.placed));
+        let mut errors = references::ports(&self.placed);
+        // A file that is no YAML may hold the Master that a target names.
+        if !self.unreadable {
+            errors.extend(references::masters(&self.placed, &declared));
+        }
         errors.extend(references::patterns(&self.placed));
         if !options.without_secrets {
             errors.extend(references::secrets(&self.placed, &self.secrets));
@@ -246,7 +255,7 @@ impl Reader {
             // What is about the whole file comes last: "and 7 more mistakes".
             self.errors.sort_by_cached_key(|error| {
                 let file = self.files.iter().position(|file| *file == error.file);
-                (file, error.line.wrapping_sub(1), error.column)
+                (file.unwrap_or(usize::MAX), error.line.wrapping_sub(1), error.column)
             });
             return Err(self.errors);
         }

@@ -49,7 +49,11 @@ pub(crate) fn masters(placed: &[Placed], declared: &[ObjectId]) -> Vec<ManifestE
             (None, 0) => "; add a document of kind Master".to_owned(),
             (None, _) => format!("; there is {}", names.join(", ")),
         };
-        let message = format!("no document is the Master {wanted:?}{hint}");
+        let place = match namespace {
+            "" => String::new(),
+            namespace => format!(" in the namespace {namespace:?}"),
+        };
+        let message = format!("no document is the Master {wanted:?}{place}{hint}");
         errors.push(target.error(&["spec", "masterRef", "name"], message));
     }
     errors

@@ -188,10 +188,9 @@ impl<'a> Reader<'a> {
 
     fn next(&mut self) -> Result<Option<Token<'a>>, Mistake> {
         self.parser.next_event().transpose().map_err(|error| {
-            let place =
-                format!(" at line {} column {}", error.marker().line(), error.marker().col() + 1);
             // The place stands before the message already.
-            let said = error.to_string().replace(&place, "");
+            let said = error.to_string();
+            let said = said.rfind(" at char ").map_or(said.as_str(), |end| &said[..end]);
             Mistake::new(Mark::of(error.marker()), "", format!("this is no YAML: {said}"))
         })
     }
@@ -271,8 +270,6 @@ impl<'a> Reader<'a> {
             }
             let merge =
                 matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<");
-            let quoted =
-                matches!(&event, Event::Scalar(_, style, ..) if *style != ScalarStyle::Plain);
             let literal = match &event {
                 Event::Scalar(text, ..) => Some(text.to_string()),
                 _ => None,
@@ -292,7 +289,6 @@ impl<'a> Reader<'a> {
                     self.mistakes.push(Mistake::new(key.mark, "", message));
                     continue;
                 }
-                (_, Some(literal)) if quoted => literal,
                 (_, Some(literal)) => literal,
             };
             if let Some(first) = known.get(&name) {
