@@ -64,7 +64,7 @@ impl Definition {
 }
 
 /// Removes what says nothing to an API server or makes it warn: formats that only Rust knows,
-/// fractions of whole numbers, line ends within a paragraph, and `nullable`. A `null` without
+/// fractions of whole numbers, line ends within a paragraph, and `nullable` with its null. A `null` without
 /// `nullable` is dropped before defaults are applied, so it means "unset" everywhere.
 fn tidy(value: &mut Value) {
     match value {
@@ -75,6 +75,9 @@ fn tidy(value: &mut Value) {
             }
             if members.get("nullable") == Some(&Value::Bool(true)) {
                 members.remove("nullable");
+            }
+            if let Some(Value::Array(words)) = members.get_mut("enum") {
+                words.retain(|word| !word.is_null());
             }
             if let Some(Value::String(text)) = members.get_mut("description") {
                 *text = paragraphs(text);

@@ -8,6 +8,7 @@
 mod definitions;
 mod kinds;
 pub mod manifest;
+mod reference;
 mod schema;
 pub mod secrets;
 mod status;
@@ -23,6 +24,7 @@ pub use kinds::mail_notifier::{
 pub use kinds::master::{Master, MasterAuth, MasterHistory, MasterJournal, MasterSpec};
 pub use kinds::web_status::{CommentLink, WebStatus, WebStatusSpec};
 pub use kinds::{CaTrust, MasterRef, SecretKeyRef};
+pub use reference::reference;
 pub use status::{MasterStatus, TargetStatus, WebStatusStatus};
 pub use strports::Listen;
 pub use values::duration::{Duration, DurationError};

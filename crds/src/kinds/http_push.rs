@@ -1,6 +1,6 @@
 //! `HttpPush`: every event as JSON to a server (row G07).
 
-use super::{MasterRef, SecretKeyRef, yes};
+use super::{AT_LEAST_A_SECOND, MasterRef, SecretKeyRef, yes};
 use crate::{Duration, Size, TargetStatus, schema};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,7 @@ pub struct HttpPushSpec {
     pub buffer_delay: Duration,
     /// How long to wait after a post that failed.
     #[serde(default = "retry_delay")]
+    #[x_kube(validation = Rule::new(AT_LEAST_A_SECOND).message("must be at least 1s"))]
     pub retry_delay: Duration,
     /// The most events of one post.
     #[serde(default = "chunk_size")]

@@ -52,7 +52,8 @@ pub struct MailNotifierSpec {
     /// their names become addresses.
     #[serde(default = "yes")]
     pub send_to_interested_users: bool,
-    /// The subject. `%(builder)s`, `%(result)s`, `%(title)s` and `%(projectName)s` are replaced.
+    /// The subject. `%(builder)s`, `%(result)s`, `%(title)s`, `%(projectName)s` and
+    /// `%(prop:NAME)s` are replaced.
     #[serde(default = "subject")]
     #[schemars(length(min = 1, max = 500), regex(pattern = schema::ONE_LINE))]
     pub subject: String,
@@ -274,8 +275,8 @@ pub struct MessageFormatter {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2000), regex(pattern = schema::ONE_LINE))]
     pub subject: Option<String>,
-    /// A template (Jinja) of the whole body. It sees the build, its steps, logs, changes and
-    /// properties.
+    /// A template (Jinja) of the whole body. It sees the build with its steps, logs, changes and
+    /// properties, as `docs/build-context.md` lists them.
     #[schemars(length(min = 1, max = 65_536))]
     pub body: String,
 }

@@ -1,6 +1,6 @@
 //! `Master`: a Buildbot master whose builds are told about.
 
-use super::{CaTrust, SecretKeyRef};
+use super::{AT_LEAST_A_SECOND, CaTrust, SecretKeyRef};
 use crate::{Duration, MasterStatus, Size, schema};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -47,6 +47,7 @@ pub struct MasterSpec {
     pub journal: MasterJournal,
     /// How often everything open is compared with the master, beside the events that it sends.
     #[serde(default = "reconcile_interval")]
+    #[x_kube(validation = Rule::new(AT_LEAST_A_SECOND).message("must be at least 1s"))]
     pub reconcile_interval: Duration,
 }
 
@@ -71,12 +72,15 @@ pub struct MasterHistory {
 }
 
 /// How long events are kept. What a target has yet to send is kept within these bounds too.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct MasterJournal {
     /// Older events are dropped.
+    #[serde(default = "max_age")]
+    #[x_kube(validation = Rule::new(AT_LEAST_A_SECOND).message("must be at least 1s"))]
     pub max_age: Duration,
     /// The oldest events are dropped when the journal is larger.
+    #[serde(default = "max_size")]
     pub max_size: Size,
 }
 
@@ -88,8 +92,16 @@ impl Default for MasterHistory {
 
 impl Default for MasterJournal {
     fn default() -> Self {
-        Self { max_age: Duration::from_secs(30 * 86_400), max_size: Size::from_bytes(1 << 30) }
+        Self { max_age: max_age(), max_size: max_size() }
     }
+}
+
+const fn max_age() -> Duration {
+    Duration::from_secs(30 * 86_400)
+}
+
+const fn max_size() -> Size {
+    Size::from_bytes(1 << 30)
 }
 
 const fn reconcile_interval() -> Duration {

@@ -1,0 +1,109 @@
+//! The reference pages and the examples.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use crds::manifest::{LoadOptions, Manifests, Resource, load};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+fn examples(name: &str) -> Manifests {
+    let folder = support::file("../docs/examples").join(name);
+    load(&[folder], &LoadOptions::default()).unwrap_or_else(|errors| {
+        panic!("{}", errors.iter().map(|e| format!("{e}\n")).collect::<String>())
+    })
+}
+
+fn spec(resource: &Resource) -> Value {
+    match resource {
+        Resource::Master(object) => serde_json::to_value(&object.spec),
+        Resource::WebStatus(object) => serde_json::to_value(&object.spec),
+        Resource::MailNotifier(object) => serde_json::to_value(&object.spec),
+        Resource::HttpPush(object) => serde_json::to_value(&object.spec),
+    }
+    .unwrap()
+}
+
+#[test]
+fn reference_pages_are_what_the_types_say() {
+    let folder = support::file("../docs/reference");
+    for (name, page) in crds::reference().unwrap() {
+        support::same(&folder.join(name), &page);
+    }
+}
+
+#[test]
+fn the_shortest_examples_load_and_show_every_default() {
+    let loaded = examples("minimal");
+    let shown: Vec<_> = loaded
+        .documents
+        .iter()
+        .map(|d| {
+            format!(
+                "{}\n{}",
+                d.resource.kind(),
+                serde_json::to_string_pretty(&spec(&d.resource)).unwrap()
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn the_longest_examples_load_and_use_every_field() {
+    let loaded = examples("full");
+    assert_eq!(loaded.documents.len(), 4);
+    // Fields that another one of the example excludes.
+    let excluded: BTreeSet<_> =
+        ["MailNotifier categories", "MailNotifier useTls", "HttpPush builders"].into();
+    for document in &loaded.documents {
+        let kind = document.resource.kind();
+        let text = std::fs::read_to_string(&document.file).unwrap();
+        let definition = crds::definitions().unwrap().into_iter().find(|d| d.kind == kind).unwrap();
+        let properties = definition.schema()["properties"]["spec"]["properties"].clone();
+        for field in properties.as_object().unwrap().keys() {
+            let used = text.contains(&format!("\n  {field}:"));
+            let excluded = excluded.contains(format!("{kind} {field}").as_str());
+            assert!(used != excluded, "{kind} {field}");
+        }
+    }
+}
+
+#[test]
+fn what_is_written_reads_back_as_the_same_resource() {
+    for name in ["minimal", "full"] {
+        for document in examples(name).documents {
+            let (before, after) = match document.resource {
+                Resource::MailNotifier(object) => {
+                    let json = serde_json::to_value(&object).unwrap();
+                    (
+                        Resource::MailNotifier(object),
+                        Resource::MailNotifier(serde_json::from_value(json).unwrap()),
+                    )
+                }
+                Resource::Master(object) => {
+                    let json = serde_json::to_value(&object).unwrap();
+                    (
+                        Resource::Master(object),
+                        Resource::Master(serde_json::from_value(json).unwrap()),
+                    )
+                }
+                Resource::WebStatus(object) => {
+                    let json = serde_json::to_value(&object).unwrap();
+                    (
+                        Resource::WebStatus(object),
+                        Resource::WebStatus(serde_json::from_value(json).unwrap()),
+                    )
+                }
+                Resource::HttpPush(object) => {
+                    let json = serde_json::to_value(&object).unwrap();
+                    (
+                        Resource::HttpPush(object),
+                        Resource::HttpPush(serde_json::from_value(json).unwrap()),
+                    )
+                }
+            };
+            assert_eq!(before, after);
+        }
+    }
+}
