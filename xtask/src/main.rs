@@ -1,2 +1,121 @@
-//! Chores of the project.
-fn main() {}
+//! Chores of this repository: `cargo xtask test`, `generate`, `demo-recording`, `long`, `bench`.
+//!
+//! Standard library only, so that the first command on a new machine starts within seconds.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a terminal program
+
+mod cache;
+mod long;
+mod suites;
+mod tools;
+
+use cache::Cache;
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  test [CARGO TEST ARGUMENTS]   install what the tests need (it says what first), run them all, print a table
+  generate                      write crds/yaml/, docs/reference/ and docs/examples/ anew
+  demo-recording [--seed N]     run the scenario against a real master (7 minutes) and write e2e/recording/
+  long NAME --minutes M [--seed N]
+                                a long run: campaign; leaves a report in docs/reports/
+  bench                         the whole process beside a real master with 4000 builds (minutes)
+
+Build output and tools are kept in $XDG_CACHE_HOME/buildbot-status-operator (~/.cache if unset).";
+
+/// Why a chore failed: words for the terminal.
+type Failure = String;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let outcome = match command {
+        "test" => test(rest),
+        "generate" => generate(),
+        "demo-recording" => demo_recording(rest),
+        "long" => long::run(rest),
+        "bench" => bench(),
+        "help" | "-h" | "--help" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("there is no command {other:?}\n\n{USAGE}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The checkout: this crate's parent folder.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// Cargo, with build output in the cache and the tools' places in the environment.
+fn cargo(cache: &Cache) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root()).env("CARGO_TARGET_DIR", cache.target());
+    for (name, value) in cache.variables() {
+        command.env(name, value);
+    }
+    command
+}
+
+fn succeed(command: &mut Command, what: &str) -> Result<(), Failure> {
+    let status = command.status().map_err(|error| format!("{what}: can't be started: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{what} failed ({status})")) }
+}
+
+fn test(arguments: &[String]) -> Result<(), Failure> {
+    let cache = Cache::open(&root())?;
+    tools::install(&cache, tools::Wanted::Tests)?;
+    suites::run(&cache, arguments)
+}
+
+fn generate() -> Result<(), Failure> {
+    let cache = Cache::open(&root())?;
+    let mut command = cargo(&cache);
+    command
+        .args(["test", "--quiet", "--package", "crds", "--package", "render"])
+        .env("UPDATE_GENERATED", "1");
+    succeed(&mut command, "writing generated files")
+}
+
+fn demo_recording(arguments: &[String]) -> Result<(), Failure> {
+    let cache = Cache::open(&root())?;
+    tools::install(&cache, tools::Wanted::Master)?;
+    let mut command = Command::new(cache.python());
+    command
+        .current_dir(root())
+        .arg("e2e/buildbot/record.py")
+        .args(["e2e/recording", "--pace", "1", "--gzip"])
+        .args(arguments);
+    succeed(&mut command, "recording")
+}
+
+fn bench() -> Result<(), Failure> {
+    let cache = Cache::open(&root())?;
+    tools::install(&cache, tools::Wanted::Master)?;
+    succeed(
+        cargo(&cache).args(["build", "--release", "--package", "buildbot-status"]),
+        "building the release",
+    )?;
+    let mut command = cargo(&cache);
+    command.args(["run", "--release", "--package", "bench", "--bin", "process"]);
+    succeed(
+        command.env("BUILDBOT_STATUS", cache.target().join("release/buildbot-status")),
+        "the bench",
+    )
+}

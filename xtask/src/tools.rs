@@ -1,0 +1,192 @@
+//! What the tests need and this machine may lack: says what is missing, then installs it.
+
+use crate::{Failure, cache, cache::Cache, root, succeed};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// What a chore needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A real Buildbot master.
+    Master,
+    /// That, and a browser.
+    Tests,
+}
+
+/// One thing that is missing.
+#[derive(Debug, PartialEq, Eq)]
+enum Missing {
+    /// Debian packages.
+    Apt(Vec<&'static str>),
+    /// The Python environment.
+    Venv,
+    /// The browser test's node modules.
+    Browser,
+    /// rustfmt or clippy.
+    Component(&'static str),
+}
+
+impl Missing {
+    fn says(&self, cache: &Cache) -> String {
+        match self {
+            Self::Apt(packages) => format!("by apt: {}", packages.join(" ")),
+            Self::Venv => {
+                format!("by pip: e2e/buildbot/requirements.txt into {}", cache.venv().display())
+            }
+            Self::Browser => {
+                format!("by npm: e2e/browser/package.json into {}", cache.browser().display())
+            }
+            Self::Component(name) => format!("by rustup: {name}"),
+        }
+    }
+}
+
+/// Installs what is missing; says so before.
+pub fn install(cache: &Cache, wanted: Wanted) -> Result<(), Failure> {
+    let missing = missing(cache, wanted);
+    if missing.is_empty() {
+        println!("Everything the tests need is installed.");
+        return Ok(());
+    }
+    println!("To be installed first:");
+    for one in &missing {
+        println!("  {}", one.says(cache));
+    }
+    for one in &missing {
+        match one {
+            Missing::Apt(packages) => apt(packages)?,
+            Missing::Venv => venv(cache)?,
+            Missing::Browser => browser(cache)?,
+            Missing::Component(name) => {
+                succeed(
+                    Command::new("rustup").args(["component", "add", name]),
+                    "rustup component add",
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn missing(cache: &Cache, wanted: Wanted) -> Vec<Missing> {
+    let mut missing = Vec::new();
+    let mut packages = Vec::new();
+    if on_path(&["git"]).is_none() {
+        packages.push("git");
+    }
+    if !has_venv(cache) && !runs("python3", &["-c", "import venv, ensurepip"]) {
+        packages.extend(["python3", "python3-venv"]);
+    }
+    if wanted == Wanted::Tests {
+        if on_path(&["chromium", "chromium-browser", "google-chrome"]).is_none() {
+            packages.push("chromium");
+        }
+        if on_path(&["node"]).is_none() || on_path(&["npm"]).is_none() {
+            packages.extend(["nodejs", "npm"]);
+        }
+        missing.extend(
+            [("rustfmt", "cargo-fmt"), ("clippy", "cargo-clippy")]
+                .iter()
+                .filter(|(_, program)| !runs(program, &["--version"]))
+                .map(|(name, _)| Missing::Component(name)),
+        );
+    }
+    if !packages.is_empty() {
+        missing.push(Missing::Apt(packages));
+    }
+    if !has_venv(cache) {
+        missing.push(Missing::Venv);
+    }
+    if wanted == Wanted::Tests && !cache.browser().join(WHOLE).exists() {
+        missing.push(Missing::Browser);
+    }
+    missing
+}
+
+fn apt(packages: &[&str]) -> Result<(), Failure> {
+    let root = runs("sh", &["-c", "test $(id -u) = 0"]);
+    if !root && !runs("sudo", &["-n", "true"]) {
+        return Err(format!(
+            "this user may not install packages; please run: sudo apt-get install {}",
+            packages.join(" ")
+        ));
+    }
+    let apt = |arguments: &[&str]| {
+        let mut command = if root { Command::new("env") } else { Command::new("sudo") };
+        if !root {
+            command.arg("env");
+        }
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]).args(arguments);
+        command.stdin(Stdio::null());
+        command
+    };
+    // A stale index is no reason to stop: the packages may be known already.
+    let updated = succeed(&mut apt(&["update"]), "apt-get update");
+    let mut arguments = vec!["install", "--no-install-recommends"];
+    arguments.extend(packages);
+    succeed(&mut apt(&arguments), "apt-get install").map_err(|failed| match updated {
+        Ok(()) => failed,
+        Err(earlier) => format!("{earlier}; {failed}"),
+    })
+}
+
+/// A Python environment can't be moved, so it is made in place and removed when that fails; a run that
+/// was cut short is recognised by the mark that only a whole environment has.
+fn venv(cache: &Cache) -> Result<(), Failure> {
+    let folder = cache.venv();
+    let io = |error: std::io::Error| format!("{}: {error}", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(io)?;
+    }
+    succeed(Command::new("python3").args(["-m", "venv"]).arg(&folder), "python3 -m venv")?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]);
+    succeed(pip.arg(cache::requirements(&root())), "pip install")?;
+    fs::write(folder.join(WHOLE), "").map_err(io)
+}
+
+/// Whether there is a whole environment. One that the caller named is taken as it is.
+fn has_venv(cache: &Cache) -> bool {
+    cache.python().exists()
+        && (env::var_os("BUILDBOT_VENV").is_some() || cache.venv().join(WHOLE).exists())
+}
+
+/// The file that says that an installation went to its end.
+const WHOLE: &str = ".whole";
+
+fn browser(cache: &Cache) -> Result<(), Failure> {
+    let folder = cache.browser();
+    let io = |error: std::io::Error| format!("{}: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(io)?;
+    for name in ["package.json", "package-lock.json"] {
+        let source = root().join("e2e/browser").join(name);
+        fs::copy(&source, folder.join(name))
+            .map_err(|error| format!("{}: {error}", source.display()))?;
+    }
+    let mut npm = Command::new("npm");
+    npm.current_dir(folder).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    succeed(&mut npm, "npm ci")?;
+    fs::write(folder.join(WHOLE), "").map_err(io)
+}
+
+/// The first of these programs that is on the PATH.
+pub fn on_path(names: &[&str]) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    names
+        .iter()
+        .find_map(|name| folders.iter().map(|f| f.join(name)).find(|p: &PathBuf| Path::is_file(p)))
+}
+
+fn runs(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
