@@ -31,8 +31,9 @@ from twisted.internet import reactor
 
 import lab
 
-BEFORE = ['commits', 'library', 'branch']
-RECORDED = ['results', 'more_commits', 'release', 'try', 'fuzz', 'cancel', 'crash', 'broken_release', 'rebuild', 'worker']
+BEFORE = ['commits', 'library']
+RECORDED = ['branch', 'results', 'more_commits', 'library_again', 'release', 'try', 'fuzz', 'cancel', 'crash', 'broken_release',
+            'rebuild', 'worker']
 PATHS = ['*/*/*', 'builds/*/properties/update', 'control/*/*/*']
 COLLECTIONS = ['masters', 'builders', 'workers', 'changes', 'buildsets', 'buildrequests?property=*', 'builds?property=*',
                'schedulers', 'changesources', 'forceschedulers', 'sourcestamps', 'projects', 'codebases', 'application.spec']
