@@ -4,6 +4,23 @@
 //! [`HttpPushSpec`]. Everything else comes from these types: the CRDs ([`definitions`]), the
 //! reference pages, and the rules that the reader of manifests enforces. So a cluster and a
 //! process without one refuse the same documents.
+//!
+//! ```
+//! use crds::manifest::{LoadOptions, load};
+//! # let folder = tempfile::tempdir()?;
+//! # let file = folder.path().join("status.yaml");
+//! std::fs::write(&file, "
+//! apiVersion: statustargets.dev/v1alpha1
+//! kind: Master
+//! metadata: {name: main}
+//! spec: {url: 'http://localhost:8010/', reconcileIntervall: 5m}
+//! ")?;
+//! let errors = load(&[&file], &LoadOptions::default()).unwrap_err();
+//! assert!(errors[0].to_string().ends_with(
+//!     "status.yaml:5:39: spec.reconcileIntervall: unknown field; did you mean \"reconcileInterval\"?"
+//! ));
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod definitions;
 mod kinds;

@@ -85,6 +85,13 @@ pub struct HttpPushSpec {
     pub ca_secret_ref: Option<SecretKeyRef>,
 }
 
+impl HttpPushSpec {
+    /// The builders whose events are pushed.
+    pub fn selection(&self) -> model::Selection {
+        super::selection(self.builders.as_ref(), self.categories.as_ref())
+    }
+}
+
 const fn buffer_delay() -> Duration {
     Duration::from_secs(1)
 }

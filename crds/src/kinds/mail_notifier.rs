@@ -119,6 +119,11 @@ pub struct MailNotifierSpec {
 }
 
 impl MailNotifierSpec {
+    /// The builders that are mailed about (M03).
+    pub fn selection(&self) -> model::Selection {
+        super::selection(self.builders.as_ref(), self.categories.as_ref())
+    }
+
     /// How the connection is secured, from `tls` and `useTls`.
     pub fn tls(&self) -> MailTls {
         let implied = if self.use_tls { MailTls::Starttls } else { MailTls::None };

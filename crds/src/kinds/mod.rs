@@ -9,6 +9,7 @@ pub mod master;
 pub mod web_status;
 
 use kube::KubeSchema;
+use model::Selection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,15 @@ pub struct SecretKeyRef {
 pub struct CaTrust {
     /// PEM certificates to trust instead of the system's.
     pub ca_secret_ref: SecretKeyRef,
+}
+
+/// The builders that a target is about; without names and categories, all of them (C01).
+pub(crate) fn selection(
+    builders: Option<&Vec<String>>,
+    categories: Option<&Vec<String>>,
+) -> Selection {
+    let list = |names: Option<&Vec<String>>| names.cloned().unwrap_or_default();
+    Selection { builders: list(builders), categories: list(categories), branches: Vec::new() }
 }
 
 pub(crate) const fn yes() -> bool {

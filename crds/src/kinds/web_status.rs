@@ -131,6 +131,11 @@ pub struct CommentLink {
 }
 
 impl WebStatusSpec {
+    /// The builders that are shown.
+    pub fn selection(&self) -> model::Selection {
+        super::selection(None, self.categories.as_ref())
+    }
+
     /// How many builds a builder's page shows (P10).
     pub fn builder_numbuilds(&self) -> u32 {
         self.numbuilds.unwrap_or(5)

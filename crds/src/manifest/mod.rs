@@ -13,7 +13,6 @@ pub(crate) mod tree;
 mod validate;
 
 pub use error::ManifestError;
-pub use rules::RuleError;
 
 use crate::secrets::SecretSource;
 use crate::{Definition, HttpPush, MailNotifier, Master, WebStatus};

@@ -9,14 +9,12 @@ use cel::{Context, Program, Value as Cel, objects::Key};
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// The CEL rule that could not be evaluated, and why; a fault of this program, not of a manifest.
+/// A rule that can't be evaluated: a fault of this program, not of a manifest.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the rule {rule:?} can't be evaluated: {reason}")]
-pub struct RuleError {
-    /// The rule's text.
-    pub rule: String,
-    /// What CEL says.
-    pub reason: String,
+struct RuleError {
+    rule: String,
+    reason: String,
 }
 
 /// Adds to `mistakes` every rule that a node or what is below it breaks.
@@ -55,7 +53,7 @@ pub(crate) fn check(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<
 }
 
 /// Whether a rule holds for a node.
-pub(crate) fn holds(rule: &str, node: &Node) -> Result<bool, RuleError> {
+fn holds(rule: &str, node: &Node) -> Result<bool, RuleError> {
     let error = |reason: String| RuleError { rule: rule.to_owned(), reason };
     let program = Program::compile(rule).map_err(|e| error(e.to_string()))?;
     let mut context = Context::default();

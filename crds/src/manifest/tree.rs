@@ -231,6 +231,8 @@ impl<'a> Reader<'a> {
             self.weigh(mark, node.weight)?;
         }
         if anchor != 0 {
+            // The copy counts: anchors within anchors would multiply it.
+            self.weigh(mark, node.weight)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
@@ -445,6 +447,14 @@ mod tests {
         }
         let found = mistakes(&bomb);
         assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("too large once its aliases"), "{found:?}");
+    }
+
+    #[test]
+    fn anchors_within_anchors_are_refused_before_they_grow() {
+        let items = vec!["x"; 20_000].join(",");
+        let bomb: String = (0..40).map(|n| format!("&a{n} [")).collect();
+        let found = mistakes(&format!("{bomb}{items}{}", "]".repeat(40)));
         assert!(found[0].contains("too large once its aliases"), "{found:?}");
     }
 
