@@ -126,7 +126,7 @@ async fn a_subscriber_misses_nothing_between_snapshot_and_following() {
     let (snapshot, mut follower) = feed.subscribe(SnapshotLimits::default()).await.unwrap();
     assert_eq!(snapshot.changes.len(), 10);
     add(&feed, [11]).await;
-    assert_eq!(id_of(&*next_record(&mut follower).await), 11);
+    assert_eq!(id_of(next_record(&mut follower).await), 11);
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn a_position_of_another_journal_or_beyond_the_head_asks_for_a_new_snapsho
         assert!(nothing(follower.next()).await, "reads on from the head");
     }
     let mut follower = feed.follow(Position { seq: 0, ..feed.head() });
-    assert_eq!(id_of(&*next_record(&mut follower).await), 1);
+    assert_eq!(id_of(next_record(&mut follower).await), 1);
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn a_follower_that_lags_reads_on_from_the_journal() {
     }
     assert!(matches!(soon(follower.next()).await, Item::State(_)), "what passed by is told anew");
     for id in 1..=300 {
-        assert_eq!(id_of(&*next_record(&mut follower).await), id);
+        assert_eq!(id_of(next_record(&mut follower).await), id);
     }
 }
 
@@ -190,7 +190,7 @@ async fn a_follower_that_lags_behind_history_takes_a_new_snapshot() {
         }
     }
     add(&feed, [6]).await;
-    assert_eq!(id_of(&*next_record(&mut follower).await), 6);
+    assert_eq!(id_of(next_record(&mut follower).await), 6);
 }
 
 #[tokio::test]

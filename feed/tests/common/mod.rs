@@ -82,8 +82,8 @@ pub fn all_of(world: &World) -> Dirty {
 }
 
 /// The number of the change that a record tells of.
-pub fn id_of(record: &Record) -> u64 {
-    record.event.key().1
+pub fn id_of(record: impl AsRef<Record>) -> u64 {
+    record.as_ref().event.key().1
 }
 
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
