@@ -184,8 +184,14 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
     /// How many of the queue go into the next request: all that `max_items` lets, halved until
     /// they fit; one after a failure. `None` if a single one does not fit.
     fn chunk(&self) -> Option<usize> {
-        let mut chunk = if self.failed > 0 { 1 } else { self.queue.len() };
-        chunk = chunk.min(self.options.max_items.max(1));
+        let mut room = self.options.max_items;
+        let fits = self.queue.iter().take_while(|waiting| {
+            let count = self.target.count(&waiting.item);
+            let fits = count <= room;
+            room = room.saturating_sub(count);
+            fits
+        });
+        let mut chunk = if self.failed > 0 { 1 } else { fits.count().max(1) };
         loop {
             // A comma after each but the last, and the brackets.
             let bytes: usize =

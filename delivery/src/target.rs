@@ -76,6 +76,11 @@ pub trait BatchTarget: Send + Sync + 'static {
     /// Bytes that an item takes in a request.
     fn size(&self, item: &Self::Item) -> usize;
 
+    /// How many of [`crate::BatchOptions::max_items`] an item is.
+    fn count(&self, _item: &Self::Item) -> usize {
+        1
+    }
+
     /// Hands the items over in one request. Returns only when the peer has taken them all.
     ///
     /// # Errors

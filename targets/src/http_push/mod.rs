@@ -1,0 +1,134 @@
+//! `HttpPush`: events as Buildbot 0.8's `HttpStatusPush` posted them (row G07).
+
+mod as_dict;
+mod compose;
+mod decide;
+mod send;
+
+pub use compose::{Packets, State};
+
+use crate::{About, BuildError, Preview};
+use compose::Composer;
+use crds::HttpPushSpec;
+use decide::Choice;
+use delivery::{BatchOptions, BatchTarget, ComposeError, SendError};
+use model::{Build, Event, Record};
+use send::Poster;
+use std::fmt;
+use tokio::sync::watch;
+
+/// What a push has beside its settings.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    /// The value of `authorizationSecretRef`: the `Authorization` header.
+    pub authorization: Option<String>,
+    /// The value of `caSecretRef`: PEM certificates.
+    pub ca: Option<Vec<u8>>,
+}
+
+/// Never shows the values.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secrets")
+            .field("authorization", &self.authorization.is_some())
+            .field("ca", &self.ca.is_some())
+            .finish()
+    }
+}
+
+/// The target of one `HttpPush`.
+#[derive(Debug)]
+pub struct HttpPush {
+    choice: Choice,
+    composer: Composer,
+    poster: Poster,
+    about: watch::Receiver<About>,
+}
+
+impl HttpPush {
+    /// Makes the target.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the setting that can't be used.
+    pub fn new(
+        spec: &HttpPushSpec,
+        secrets: &Secrets,
+        about: watch::Receiver<About>,
+    ) -> Result<Self, BuildError> {
+        Ok(Self {
+            choice: Choice::new(spec),
+            composer: Composer::new(spec),
+            poster: Poster::new(spec, secrets)?,
+            about,
+        })
+    }
+
+    /// How its settings want it driven.
+    pub fn options(name: &str, spec: &HttpPushSpec) -> BatchOptions {
+        let items = usize::try_from(spec.chunk_size).unwrap_or(usize::MAX).max(1);
+        BatchOptions {
+            max_items: items,
+            max_bytes: usize::try_from(spec.max_http_request_size.bytes()).unwrap_or(usize::MAX),
+            delay: spec.buffer_delay.get(),
+            retry: spec.retry_delay.get(),
+            window: items.clamp(256, 1024),
+            ..BatchOptions::new(name)
+        }
+    }
+
+    /// The packets that a finished build would become, numbered from 1.
+    pub fn preview(&self, build: &Build) -> Vec<Preview> {
+        let event = Event::BuildFinished { build: Box::new(build.clone()) };
+        let about = self.about.borrow();
+        if !self.choice.wants(&event, &about) {
+            return vec![Preview::nothing("not one of its builders, or on its black list")];
+        }
+        let packets = self.composer.readable(&event, build.complete_at, &about);
+        packets
+            .into_iter()
+            .map(|(title, body)| Preview {
+                why: "selected".to_owned(),
+                to: vec![self.poster.place()],
+                title,
+                body,
+            })
+            .collect()
+    }
+}
+
+impl BatchTarget for HttpPush {
+    type Item = Packets;
+    type State = State;
+
+    fn kind(&self) -> &'static str {
+        "http_push"
+    }
+
+    fn decide(&self, record: &Record) -> bool {
+        self.choice.wants(&record.event, &self.about.borrow())
+    }
+
+    fn load(&self, bytes: Option<&[u8]>) -> Result<State, String> {
+        State::load(bytes)
+    }
+
+    fn save(&self, state: &State) -> Vec<u8> {
+        state.save()
+    }
+
+    fn compose(&self, state: &mut State, record: &Record) -> Result<Packets, ComposeError> {
+        Ok(self.composer.packets(state, record, &self.about.borrow()))
+    }
+
+    fn size(&self, item: &Packets) -> usize {
+        item.size()
+    }
+
+    fn count(&self, item: &Packets) -> usize {
+        item.count()
+    }
+
+    async fn send(&self, items: &[&Packets]) -> Result<(), SendError> {
+        self.poster.post(items).await
+    }
+}

@@ -1,0 +1,125 @@
+//! `MailNotifier`: mail about finished builds, by SMTP (rows M01, M02, M03, M06, M07, M09).
+
+mod address;
+mod compose;
+mod decide;
+mod send;
+
+pub use compose::Message;
+pub use decide::matching;
+
+use crate::{About, BuildError, Preview};
+use address::Recipients;
+use compose::Composer;
+use crds::{MailNotifierSpec, MailTls};
+use delivery::{ComposeError, SendError, Sent, Target};
+use model::{Build, Event, Record, Selection};
+use send::Smtp;
+use std::fmt;
+use tokio::sync::watch;
+
+/// What a mail target has beside its settings.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    /// The value of `smtpPasswordSecretRef`.
+    pub password: Option<String>,
+    /// The value of `caSecretRef`: PEM certificates.
+    pub ca: Option<Vec<u8>>,
+}
+
+/// Never shows the values.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secrets")
+            .field("password", &self.password.is_some())
+            .field("ca", &self.ca.is_some())
+            .finish()
+    }
+}
+
+/// The target of one `MailNotifier`.
+#[derive(Debug)]
+pub struct Mail {
+    selection: Selection,
+    composer: Composer,
+    smtp: Smtp,
+    about: watch::Receiver<About>,
+}
+
+impl Mail {
+    /// Makes the target of the resource `name` (`NAMESPACE/NAME`: part of each Message-ID, so that
+    /// two notifiers' mails about one build are told apart).
+    ///
+    /// # Errors
+    /// [`BuildError`] names the setting that can't be used.
+    pub fn new(
+        name: &str,
+        spec: &MailNotifierSpec,
+        secrets: &Secrets,
+        about: watch::Receiver<About>,
+    ) -> Result<Self, BuildError> {
+        if spec.smtp_user.is_some() && spec.tls() == MailTls::None {
+            tracing::warn!(
+                target_name = name,
+                "the password goes over the network in the clear; set tls"
+            );
+        }
+        Ok(Self {
+            selection: Selection {
+                builders: spec.builders.clone().unwrap_or_default(),
+                categories: spec.categories.clone().unwrap_or_default(),
+                branches: Vec::new(),
+            },
+            composer: Composer::new(name, spec, Recipients::new(spec)?)?,
+            smtp: Smtp::new(spec, secrets)?,
+            about,
+        })
+    }
+
+    /// Connects, secures the connection and logs in, and sends nothing.
+    ///
+    /// # Errors
+    /// As a send would fail.
+    pub async fn reach(&self) -> Result<(), SendError> {
+        self.smtp.reach().await
+    }
+
+    /// What would be sent about a build, now.
+    pub fn preview(&self, build: &Build) -> Vec<Preview> {
+        if !self.selection.build(build) {
+            return vec![Preview::nothing("not one of its builders")];
+        }
+        let matched = matching(self.composer.modes(), build);
+        if matched.is_empty() {
+            return vec![Preview::nothing("no mode matches")];
+        }
+        vec![self.composer.preview(build, &matched, &self.about.borrow().site)]
+    }
+}
+
+impl Target for Mail {
+    type Message = Message;
+
+    fn kind(&self) -> &'static str {
+        "mail"
+    }
+
+    fn decide(&self, record: &Record) -> bool {
+        match &record.event {
+            Event::BuildFinished { build } => {
+                self.selection.build(build) && !matching(self.composer.modes(), build).is_empty()
+            }
+            _ => false,
+        }
+    }
+
+    fn compose(&self, record: &Record) -> Result<Option<Message>, ComposeError> {
+        let Event::BuildFinished { build } = &record.event else { return Ok(None) };
+        let site = self.about.borrow().site.clone();
+        self.composer.compose(build, &record.identity, &site)
+    }
+
+    async fn send(&self, message: &mut Message) -> Result<Sent, SendError> {
+        self.smtp.send(message).await
+    }
+}
