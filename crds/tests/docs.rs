@@ -15,13 +15,15 @@ fn examples(name: &str) -> Manifests {
 }
 
 fn spec(resource: &Resource) -> Value {
-    match resource {
+    let mut spec = match resource {
         Resource::Master(object) => serde_json::to_value(&object.spec),
         Resource::WebStatus(object) => serde_json::to_value(&object.spec),
         Resource::MailNotifier(object) => serde_json::to_value(&object.spec),
         Resource::HttpPush(object) => serde_json::to_value(&object.spec),
     }
-    .unwrap()
+    .unwrap();
+    spec.sort_all_objects();
+    spec
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{AT_LEAST_A_SECOND, MasterRef, SecretKeyRef, yes};
 use crate::{Duration, Size, TargetStatus, schema};
 use kube::{CustomResource, KubeSchema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -69,7 +70,7 @@ pub struct HttpPushSpec {
     pub extra_post_params: BTreeMap<String, String>,
     /// Names of events that are not pushed, such as `stepStarted`.
     #[serde(default)]
-    #[schemars(schema_with = "schema::texts::<32, 64>")]
+    #[schemars(schema_with = "event_names")]
     pub black_list: Vec<String>,
     /// Whether empty values, false and 0 are left out of packets, as Buildbot 0.8 does.
     #[serde(default = "yes")]
@@ -90,6 +91,27 @@ impl HttpPushSpec {
     pub fn selection(&self) -> model::Selection {
         super::selection(self.builders.as_ref(), self.categories.as_ref())
     }
+}
+
+/// The names of Buildbot 0.8's events, those that it never sent among them: a list of its time is
+/// still right. `buildedRemoved` is how it spelt that.
+fn event_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "items": {
+            "type": "string",
+            "maxLength": 20,
+            "enum": [
+                "start", "shutdown", "builderAdded", "builderRemoved", "buildedRemoved",
+                "builderChangedState", "buildsetSubmitted", "requestSubmitted", "requestCancelled",
+                "buildStarted", "buildFinished", "buildETAUpdate", "stepStarted", "stepFinished",
+                "stepTextChanged", "stepText2Changed", "stepETAUpdate", "logStarted", "logFinished",
+                "changeAdded", "slaveConnected", "slaveDisconnected", "slavePaused",
+                "slaveUnpaused",
+            ],
+        },
+    })
 }
 
 const fn buffer_delay() -> Duration {

@@ -48,6 +48,7 @@ pub struct WebStatusSpec {
     #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
     pub url: Option<String>,
     /// A folder of files served beside the pages; a page wins over a file of the same address.
+    /// A relative path is one from the folder that the program was started in.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub public_html: Option<String>,

@@ -23,7 +23,10 @@ pub(crate) enum Found {
     Nothing,
 }
 
-/// What names an object. Documents without a namespace share one.
+/// The namespace of documents that name none, as kubectl has it.
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
+
+/// What names an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ObjectId {
     pub kind: String,
@@ -34,8 +37,12 @@ pub(crate) struct ObjectId {
 impl ObjectId {
     fn of(kind: &str, node: &Node) -> Self {
         let metadata = node.at(["metadata"]);
-        let text = |key| metadata.text(key).unwrap_or_default().to_owned();
-        Self { kind: kind.to_owned(), namespace: text("namespace"), name: text("name") }
+        let text = |key, unset: &str| metadata.text(key).unwrap_or(unset).to_owned();
+        Self {
+            kind: kind.to_owned(),
+            namespace: text("namespace", DEFAULT_NAMESPACE),
+            name: text("name", ""),
+        }
     }
 }
 

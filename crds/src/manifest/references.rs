@@ -1,7 +1,7 @@
 //! What documents say about each other: names that must be there, and things that only one may
 //! have.
 
-use super::document::ObjectId;
+use super::document::{DEFAULT_NAMESPACE, ObjectId};
 use super::error::{ManifestError, nearest};
 use super::tree::{Content, Node};
 use super::validate::join;
@@ -35,7 +35,7 @@ pub(crate) fn masters(placed: &[Placed], declared: &[ObjectId]) -> Vec<ManifestE
     let mut errors = Vec::new();
     for target in placed {
         let Some(wanted) = target.document.resource.master() else { continue };
-        let namespace = target.document.resource.namespace().unwrap_or_default();
+        let namespace = target.document.resource.namespace().unwrap_or(DEFAULT_NAMESPACE);
         let names: Vec<&str> = declared
             .iter()
             .filter(|id| id.kind == "Master" && id.namespace == namespace)
@@ -50,7 +50,7 @@ pub(crate) fn masters(placed: &[Placed], declared: &[ObjectId]) -> Vec<ManifestE
             (None, _) => format!("; there is {}", names.join(", ")),
         };
         let place = match namespace {
-            "" => String::new(),
+            DEFAULT_NAMESPACE => String::new(),
             namespace => format!(" in the namespace {namespace:?}"),
         };
         let message = format!("no document is the Master {wanted:?}{place}{hint}");
@@ -144,7 +144,8 @@ pub(crate) fn patterns(placed: &[Placed]) -> Vec<ManifestError> {
     errors
 }
 
-/// Whether a name is there twice; remembers it.
+/// Whether a name is there twice; remembers it. A Secret's name must be unique in all namespaces:
+/// one process has one set of secrets.
 pub(crate) fn twice(
     seen: &mut HashMap<ObjectId, String>,
     id: &ObjectId,
@@ -153,7 +154,10 @@ pub(crate) fn twice(
     if id.name.is_empty() {
         return None;
     }
-    let first = seen.get(id).map(|first| {
+    let other = seen
+        .iter()
+        .find(|(other, _)| id.kind == "Secret" && other.kind == id.kind && other.name == id.name);
+    let first = seen.get(id).or(other.map(|(_, place)| place)).map(|first| {
         format!("there is a {} {:?} already, in {first}; give one another name", id.kind, id.name)
     });
     seen.entry(id.clone()).or_insert(place);

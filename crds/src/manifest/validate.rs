@@ -172,12 +172,14 @@ fn texts(text: &str, schema: &Value, say: &mut impl FnMut(String)) {
     if let Some(words) = schema["enum"].as_array() {
         let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
         if !words.contains(&text) {
-            say(format!(
-                "{} is not one of {}{}",
-                quote(text),
-                words.join(", "),
-                meant(text, &words)
-            ));
+            let hint = meant(text, &words);
+            // A long list would hide the hint.
+            let known = if hint.is_empty() || words.len() <= 8 {
+                format!("is not one of {}", words.join(", "))
+            } else {
+                "is not known".to_owned()
+            };
+            say(format!("{} {known}{hint}", quote(text)));
         }
         return;
     }
@@ -263,7 +265,8 @@ fn map(node: &Node, members: &[Member], schema: &Value, path: &str, mistakes: &m
         if !known.is_null() {
             check(&member.value, known, &path, mistakes);
         } else if schema["properties"].is_object() {
-            let names: Vec<&str> = properties(schema).map(|(name, _)| name.as_str()).collect();
+            let mut names: Vec<&str> = properties(schema).map(|(name, _)| name.as_str()).collect();
+            names.sort_unstable();
             mistakes.push(unknown(member, &path, &names));
         }
     }
