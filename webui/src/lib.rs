@@ -11,6 +11,7 @@ mod site;
 mod templates;
 pub mod text;
 pub mod view;
+pub mod waterfall;
 
 pub use page::{Ask, Html, PageError};
 pub use query::Query;

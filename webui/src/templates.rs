@@ -36,6 +36,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("macros.html", include_str!("../templates/macros.html")),
     ("error.html", include_str!("../templates/error.html")),
     ("waterfall.html", include_str!("../templates/waterfall.html")),
+    ("waterfall_head.html", include_str!("../templates/waterfall_head.html")),
     ("waterfall_help.html", include_str!("../templates/waterfall_help.html")),
 ];
 
