@@ -34,10 +34,8 @@ mod values;
 
 pub use definitions::{Definition, DefinitionError, definitions, yaml};
 pub use kinds::http_push::{HttpPush, HttpPushSpec};
-pub use kinds::mail_notifier::{
-    BodyType, Lookup, MailNotifier, MailNotifierSpec, MailTls, MessageFormatter, Mode,
-    ModeShortcut, Modes, UserSource,
-};
+pub use kinds::mail_notifier::{MailNotifier, MailNotifierSpec, MessageFormatter};
+pub use kinds::mail_values::{BodyType, Lookup, MailTls, Mode, ModeShortcut, Modes, UserSource};
 pub use kinds::master::{Master, MasterAuth, MasterHistory, MasterJournal, MasterSpec};
 pub use kinds::web_status::{CommentLink, WebStatus, WebStatusSpec};
 pub use kinds::{CaTrust, MasterRef, SecretKeyRef};

@@ -51,3 +51,14 @@ fn every_rule_refuses_what_it_should_and_nothing_else() {
         }
     }
 }
+
+#[test]
+fn m03_builders_and_categories_together_are_refused_when_applied() {
+    let both = json!({
+        "masterRef": {"name": "main"},
+        "fromaddr": "buildbot@localhost",
+        "builders": ["linux"],
+        "categories": ["release"],
+    });
+    assert_eq!(say("MailNotifier", &both), ["set either builders or categories, not both"]);
+}

@@ -8,8 +8,9 @@
 mod document;
 mod error;
 mod references;
-pub(crate) mod rules;
-pub(crate) mod tree;
+mod rules;
+mod scalar;
+mod tree;
 mod validate;
 
 pub use error::ManifestError;
