@@ -67,7 +67,7 @@ class Scenario:
     # ---- the master's interface; a master that is being restarted is waited for
 
     def ask(self, path, data=None, headers=None):
-        for attempt in range(240):
+        for _ in range(240):
             request = urllib.request.Request(self.url + path, data=data,
                                              headers={'Accept': 'application/json', **(headers or {})})
             try:
@@ -76,9 +76,10 @@ class Scenario:
             except urllib.error.HTTPError as error:
                 if error.code < 500:
                     return error.read().decode()
-            except OSError:
+            except OSError as error:
                 # A command may have been carried out before the connection broke: it is not repeated.
-                if data is not None and attempt:
+                refused = isinstance(getattr(error, 'reason', error), ConnectionRefusedError)
+                if data is not None and not refused:
                     return ''
             time.sleep(0.5)
         raise SystemExit('the master does not answer')
@@ -243,12 +244,18 @@ class Scenario:
             write(work, {path: file.read() + TRIED})
         write(self.folder, {'try.diff': git(work, 'diff') + '\n'})
         git(work, 'checkout', '-q', path)
-        subprocess.run([os.path.join(BIN, 'buildbot'), 'try', '--connect=pb', f'--master=127.0.0.1:{self.settings["try"]}',
-                        '--username=alice', '--passwd=apw', '--vc=git', '--branch=main',
-                        f'--repository=file://{self.folder}/kestrel.git', '--builder=try', f'--diff={diff}', '--patchlevel=1',
-                        '--who=Amara Okafor <amara@kestrel.example.org>', '--comment=Link the leaves?',
-                        f'--baserev={base}', '--property=ticket=2317'],
-                       stdout=subprocess.DEVNULL, timeout=60, check=True)
+        command = [os.path.join(BIN, 'buildbot'), 'try', '--connect=pb', f'--master=127.0.0.1:{self.settings["try"]}',
+                   '--username=alice', '--passwd=apw', '--vc=git', '--branch=main',
+                   f'--repository=file://{self.folder}/kestrel.git', '--builder=try', f'--diff={diff}', '--patchlevel=1',
+                   '--who=Amara Okafor <amara@kestrel.example.org>', '--comment=Link the leaves?',
+                   f'--baserev={base}', '--property=ticket=2317']
+        for _ in range(10):
+            # The master may be on its way up.
+            tried = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            if tried.returncode == 0 and 'Delivering job' in tried.stdout + tried.stderr:
+                break
+            print(tried.stdout, tried.stderr, file=sys.stderr)
+            time.sleep(1)
         self.done['try'] += 1
         self.rest(3)
 

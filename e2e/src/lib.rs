@@ -1,1 +1,25 @@
-//! The whole system against real peers.
+//! The whole system against real peers: a Buildbot master with workers, an SMTP server, an HTTP receiver, a
+//! browser. This library starts and ends them; the tests are in `tests/`.
+//!
+//! Everything listens on free loopback ports and lives in a temporary folder. Each process leads a group of
+//! its own, so that one can be killed alone, and none outlives the test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support: a broken set-up is a failed test"
+)]
+
+mod lab;
+mod mailbox;
+mod process;
+mod proxy;
+mod receiver;
+mod standalone;
+
+pub use lab::{FinishedBuild, Lab};
+pub use mailbox::{Mail, Mailbox};
+pub use process::{Process, python, wait_until};
+pub use proxy::Proxy;
+pub use receiver::Receiver;
+pub use standalone::{Standalone, binary, manifests};

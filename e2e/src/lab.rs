@@ -1,0 +1,159 @@
+//! A real Buildbot master with two workers and two repositories: `e2e/buildbot/lab.py`.
+
+use crate::{Process, python, wait_until};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The folder and the processes.
+#[derive(Debug)]
+pub struct Lab {
+    folder: PathBuf,
+    port: u16,
+    processes: BTreeMap<&'static str, Process>,
+    http: reqwest::Client,
+}
+
+/// What the master says of a build that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FinishedBuild {
+    /// The key in the master's database.
+    pub id: u64,
+    /// The builder's name.
+    pub builder: String,
+    /// The number within the builder.
+    pub number: u64,
+    /// Buildbot's code: 0 success to 6 cancelled.
+    pub results: u64,
+}
+
+impl Lab {
+    /// Makes a lab below `parent` and starts it. `pace` 1 is the demo's speed, 0.1 is for tests.
+    pub async fn start(parent: &Path, pace: f64, more: &[&str]) -> Self {
+        let folder = parent.join("lab");
+        let mut create = Command::new(python());
+        create
+            .arg(tool("lab.py"))
+            .arg("create")
+            .arg(&folder)
+            .args(["--pace", &pace.to_string()])
+            .args(more);
+        let made = create.output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let settings: Value =
+            serde_json::from_slice(&fs::read(folder.join("lab.json")).unwrap()).unwrap();
+        let port = settings["www"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap();
+        // Only plain HTTP is spoken here; the client still wants to know who would do TLS.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        let mut lab = Self { folder, port, processes: BTreeMap::new(), http };
+        for name in ["master", "oak", "birch"] {
+            lab.run(name);
+        }
+        lab.wait_for_workers().await;
+        lab
+    }
+
+    fn run(&mut self, name: &'static str) {
+        let place = self.folder.join(name);
+        let _ = fs::remove_file(place.join("twistd.pid"));
+        let mut twistd = Command::new(python().with_file_name("twistd"));
+        twistd
+            .args(["--no_save", "--nodaemon", "--python=buildbot.tac"])
+            .current_dir(place)
+            .env("LAB", &self.folder);
+        let process = Process::start(&mut twistd, &self.folder.join(format!("{name}.out")));
+        self.processes.insert(name, process);
+    }
+
+    async fn wait_for_workers(&self) {
+        wait_until("master and workers are up", PATIENCE, async || {
+            let workers = self.get("workers").await?;
+            let connected =
+                |w: &Value| w["connected_to"].as_array().is_some_and(|to| !to.is_empty());
+            (workers["workers"].as_array()?.iter().filter(|w| connected(w)).count() == 2)
+                .then_some(())
+        })
+        .await;
+    }
+
+    /// kill -9 of the master, and a new start.
+    pub async fn crash(&mut self) {
+        self.processes.remove("master"); // dropping kills
+        self.run("master");
+        self.wait_for_workers().await;
+    }
+
+    /// SIGTERM to the master, and a new start.
+    pub async fn restart(&mut self) {
+        if let Some(mut master) = self.processes.remove("master") {
+            master.end(PATIENCE).await;
+        }
+        self.run("master");
+        self.wait_for_workers().await;
+    }
+
+    /// The port of the master's interface.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts acts of the scenario (all but the worker's death if none are named).
+    pub fn scenario(&self, seed: u64, acts: &str) -> Process {
+        let mut command = Command::new(python());
+        command.arg(tool("scenario.py")).arg(&self.folder).args(["--seed", &seed.to_string()]);
+        if !acts.is_empty() {
+            command.args(["--acts", acts]);
+        }
+        Process::start(&mut command, &self.folder.join("scenario.out"))
+    }
+
+    /// A REST answer; `None` when the master does not give one.
+    pub async fn get(&self, path: &str) -> Option<Value> {
+        let url = format!("http://127.0.0.1:{}/api/v2/{path}", self.port);
+        let answer = self.http.get(url).header("Accept", "application/json").send().await.ok()?;
+        answer.error_for_status().ok()?.json().await.ok()
+    }
+
+    /// Every build that has ended, by id; `None` while the master does not answer.
+    pub async fn finished(&self) -> Option<Vec<FinishedBuild>> {
+        let builders = self.get("builders").await?;
+        let names: BTreeMap<u64, String> = builders["builders"]
+            .as_array()?
+            .iter()
+            .filter_map(|b| Some((b["builderid"].as_u64()?, b["name"].as_str()?.to_owned())))
+            .collect();
+        let builds = self.get("builds?complete=true&order=buildid&limit=5000").await?;
+        let finished = builds["builds"].as_array()?.iter().filter_map(|b| {
+            Some(FinishedBuild {
+                id: b["buildid"].as_u64()?,
+                builder: names.get(&b["builderid"].as_u64()?)?.clone(),
+                number: b["number"].as_u64()?,
+                results: b["results"].as_u64()?,
+            })
+        });
+        Some(finished.collect())
+    }
+
+    /// Ends everything in an orderly way.
+    pub async fn end(mut self) {
+        for process in self.processes.values_mut() {
+            process.signal(Signal::TERM);
+        }
+        for process in self.processes.values_mut() {
+            process.end(PATIENCE).await;
+        }
+    }
+}
+
+fn tool(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("buildbot").join(name)
+}

@@ -1,0 +1,93 @@
+//! Processes that end with the test, and waiting for what they do.
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::{
+    env,
+    fs::File,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A process with a group of its own. Dropping it kills the group.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    output: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`; what it prints goes to `output`.
+    pub fn start(command: &mut Command, output: &Path) -> Self {
+        let file = File::options().create(true).append(true).open(output).unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .process_group(0);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { child, output: output.to_owned() }
+    }
+
+    /// Sends a signal to the whole group.
+    pub fn signal(&self, signal: Signal) {
+        // A group that is gone needs no signal.
+        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+    }
+
+    /// kill -9, and waits for the end.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM, and waits for the end; after `patience` the test fails.
+    pub async fn end(&mut self, patience: Duration) -> ExitStatus {
+        self.signal(Signal::TERM);
+        wait_until("a process ends after SIGTERM", patience, async || {
+            self.child.try_wait().unwrap()
+        })
+        .await
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// What it printed so far.
+    pub fn printed(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.output).unwrap_or_default()).into_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Asks until the answer is there; panics with `what` when it takes longer than `patience`.
+pub async fn wait_until<T>(
+    what: &str,
+    patience: Duration,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(begin.elapsed() < patience, "waited {} s in vain: {what}", patience.as_secs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The interpreter of the environment that `cargo xtask test` makes.
+pub fn python() -> PathBuf {
+    let venv = env::var_os("BUILDBOT_VENV").expect(
+        "BUILDBOT_VENV is not set: run the tests with `cargo xtask test`, which installs Buildbot",
+    );
+    Path::new(&venv).join("bin/python")
+}

@@ -1,0 +1,159 @@
+//! The program under test.
+
+use crate::{Process, wait_until};
+use rustix::process::Signal;
+use std::{
+    env, fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::Duration,
+};
+
+/// `buildbot-status standalone` with its data folder.
+#[derive(Debug)]
+pub struct Standalone {
+    data: PathBuf,
+    manifests: PathBuf,
+    metrics: u16,
+    process: Option<Process>,
+    http: reqwest::Client,
+}
+
+/// The built program: `BUILDBOT_STATUS`, else the one beside this test, built if need be.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = env::var_os("BUILDBOT_STATUS") {
+            return path.into();
+        }
+        // target/debug/deps/TEST -> target/debug
+        let test = env::current_exe().unwrap();
+        let folder = test.parent().and_then(Path::parent).unwrap();
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args([
+            "build",
+            "--quiet",
+            "--package",
+            "buildbot-status",
+        ]);
+        cargo.env("CARGO_TARGET_DIR", folder.parent().unwrap());
+        assert!(cargo.status().unwrap().success(), "buildbot-status does not build");
+        folder.join("buildbot-status")
+    })
+}
+
+/// A master with pages, mail about everything and pushes of everything.
+pub fn manifests(master: u16, smtp: u16, push: &str) -> String {
+    format!(
+        "apiVersion: statustargets.dev/v1alpha1
+kind: Master
+metadata: {{name: main}}
+spec:
+  url: http://127.0.0.1:{master}/
+---
+apiVersion: statustargets.dev/v1alpha1
+kind: WebStatus
+metadata: {{name: pages}}
+spec:
+  masterRef: {{name: main}}
+  httpPort: tcp:0:interface=127.0.0.1
+  url: http://status.example.org/
+---
+apiVersion: statustargets.dev/v1alpha1
+kind: MailNotifier
+metadata: {{name: mail}}
+spec:
+  masterRef: {{name: main}}
+  fromaddr: buildbot@example.org
+  sendToInterestedUsers: false
+  extraRecipients: [list@example.org]
+  mode: [failing, passing, warnings, exception]
+  relayhost: 127.0.0.1
+  smtpPort: {smtp}
+---
+apiVersion: statustargets.dev/v1alpha1
+kind: HttpPush
+metadata: {{name: push}}
+spec:
+  masterRef: {{name: main}}
+  serverUrl: {push}
+  bufferDelay: 200ms
+  retryDelay: 1s
+"
+    )
+}
+
+impl Standalone {
+    /// Writes the manifests and starts the program with the data folder `name` below `parent`.
+    pub fn start(parent: &Path, name: &str, manifests: &str) -> Self {
+        let (data, file) = (parent.join(name), parent.join(format!("{name}.yaml")));
+        fs::write(&file, manifests).unwrap();
+        let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+        let mut standalone = Self { data, manifests: file, metrics, process: None, http };
+        standalone.run();
+        standalone
+    }
+
+    fn run(&mut self) {
+        let mut command = Command::new(binary());
+        command
+            .args(["--log", "info", "standalone", "-f"])
+            .arg(&self.manifests)
+            .arg("--data")
+            .arg(&self.data);
+        command.args(["--metrics", &format!("127.0.0.1:{}", self.metrics)]);
+        self.process = Some(Process::start(&mut command, &self.data.with_extension("out")));
+    }
+
+    /// kill -9, and a new start at once.
+    pub fn crash(&mut self) {
+        self.process = None; // dropping kills
+        self.run();
+    }
+
+    /// SIGTERM; must end well within ten seconds.
+    pub async fn end(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.signal(Signal::TERM);
+            let status = process.end(Duration::from_secs(10)).await;
+            assert!(status.success(), "{status}\n{}", process.printed());
+        }
+    }
+
+    /// Waits until it follows its master.
+    pub async fn connected(&mut self) {
+        wait_until("standalone follows its master", Duration::from_secs(60), async || {
+            if let Some(status) = self.process.as_mut().and_then(Process::ended) {
+                panic!("standalone ended: {status}\n{}", self.printed());
+            }
+            (self.figure("buildbot_status_feed_master_connected").await? > 0.0).then_some(())
+        })
+        .await;
+    }
+
+    /// The sum of a metric's values, from `/metrics`.
+    pub async fn figure(&self, name: &str) -> Option<f64> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.metrics);
+        let text = self.http.get(url).send().await.ok()?.text().await.ok()?;
+        let mut values = text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .peekable();
+        values.peek().is_some().then(|| values.sum())
+    }
+
+    /// The journal's folder.
+    pub fn journal(&self) -> PathBuf {
+        self.data.join("default/main")
+    }
+
+    /// What it printed.
+    pub fn printed(&self) -> String {
+        fs::read_to_string(self.data.with_extension("out")).unwrap_or_default()
+    }
+}
