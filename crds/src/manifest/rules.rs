@@ -7,7 +7,10 @@ use super::tree::{Content, Node};
 use super::validate::{join, member_schema};
 use cel::{Context, Program, Value as Cel, objects::Key};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
 
 /// A rule that can't be evaluated: a fault of this program, not of a manifest.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -55,7 +58,7 @@ pub(crate) fn check(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<
 /// Whether a rule holds for a node.
 fn holds(rule: &str, node: &Node) -> Result<bool, RuleError> {
     let error = |reason: String| RuleError { rule: rule.to_owned(), reason };
-    let program = Program::compile(rule).map_err(|e| error(e.to_string()))?;
+    let program = compiled(rule).map_err(error)?;
     let mut context = Context::default();
     context.add_variable_from_value("self", to_cel(node));
     match program.execute(&context) {
@@ -63,6 +66,18 @@ fn holds(rule: &str, node: &Node) -> Result<bool, RuleError> {
         Ok(other) => Err(error(format!("it gives {:?}, not true or false", other.type_of()))),
         Err(e) => Err(error(e.to_string())),
     }
+}
+
+/// Rules are few and compiling one takes milliseconds: each is compiled once.
+fn compiled(rule: &str) -> Result<Arc<Program>, String> {
+    static COMPILED: LazyLock<Mutex<HashMap<String, Arc<Program>>>> = LazyLock::new(Mutex::default);
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(program) = compiled.get(rule) {
+        return Ok(Arc::clone(program));
+    }
+    let program = Arc::new(Program::compile(rule).map_err(|error| error.to_string())?);
+    compiled.insert(rule.to_owned(), Arc::clone(&program));
+    Ok(program)
 }
 
 /// Integers become CEL's `int`, as a schema's `type: integer` does.
