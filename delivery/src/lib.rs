@@ -7,10 +7,11 @@
 //!
 //! The promise: no record is lost, and a kill between send and acknowledgement repeats a message
 //! with the same identity, because `decide` and `compose` are pure functions of the record.
-//! `README.md` lists the rules; [`compliance`] proves them for each target.
+//! `README.md` lists the rules; the module `compliance` proves them for each target.
 
 mod backoff;
 mod batch;
+#[cfg(feature = "compliance")]
 pub mod compliance;
 mod error;
 mod gate;
