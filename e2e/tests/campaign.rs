@@ -169,7 +169,7 @@ async fn journal_is_right(standalone: &Standalone, truth: &[FinishedBuild]) -> V
                 b.id.0,
                 b.builder.name.to_string(),
                 b.number,
-                b.results.map_or(99, |r| u64::from(r.code())),
+                b.outcome.map_or(99, |o| u64::from(o.code())),
             )
         })
         .collect();
