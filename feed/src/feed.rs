@@ -103,6 +103,7 @@ impl Feed {
             epoch: journal.epoch,
             master: journal.master.clone(),
             database: AtomicU32::new(journal.database),
+            bytes: AtomicU64::new(journal.bytes),
             publisher: Publisher::new(journal.head, options.follower_buffer, options.tail_bytes),
             state: watch::Sender::new(MasterState::default()),
             consumers: Mutex::new(consumers),
@@ -291,6 +292,14 @@ impl Feed {
         let (reply, answer) = oneshot::channel();
         self.inner.send(Job::Maintain(reply))?;
         answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Brings figures up to date that are not counted as they change: call it before they are
+    /// gathered.
+    pub async fn refresh_metrics(&self) {
+        let shared = Arc::clone(&self.inner.shared);
+        // A panic in there would be one of the database's, and is caught by the store.
+        let _ = tokio::task::spawn_blocking(move || shared.refresh_metrics()).await;
     }
 
     /// Writes what is pending and closes the file; everything after that is `Closed`.

@@ -121,7 +121,7 @@ impl Metrics {
                 && let Some(complete_at) = build.complete_at
             {
                 let journaled = Timestamp(record.journaled_ms.div_euclid(1000));
-                // The master's clock has whole seconds; the mean of what they cut off is half of one.
+                // By whole seconds, as the master's clock has them.
                 self.0.lag_seconds.observe(journaled.seconds_since(complete_at) as f64);
             }
         }
@@ -135,16 +135,20 @@ impl Metrics {
         self.0.log_cache_bytes.set(signed(bytes));
     }
 
+    /// Takes a consumer's figures away.
+    pub(crate) fn forget(&self, consumer: &str) {
+        for figure in [&self.0.backlog, &self.0.dead_letters, &self.0.expired] {
+            // It may never have been read.
+            let _ = figure.remove_label_values(&[consumer]);
+        }
+    }
+
     pub(crate) fn read(&self, reading: &Reading<'_>) {
         let figures = &*self.0;
         figures.journal_bytes.set(signed(reading.journal_bytes));
         figures.file_bytes.set(signed(reading.file_bytes));
         figures.journal_records.set(signed(reading.records));
         figures.followers.set(signed(reading.followers as u64));
-        // Forgotten consumers go.
-        figures.backlog.reset();
-        figures.dead_letters.reset();
-        figures.expired.reset();
         for consumer in reading.consumers {
             let label = &[consumer.name.as_str()];
             figures.backlog.with_label_values(label).set(signed(consumer.backlog));

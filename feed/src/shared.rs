@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) epoch: u32,
     pub(crate) master: String,
     pub(crate) database: AtomicU32,
+    /// Bytes of all records.
+    pub(crate) bytes: AtomicU64,
     pub(crate) publisher: Publisher,
     pub(crate) state: watch::Sender<MasterState>,
     pub(crate) consumers: Mutex<BTreeMap<String, Arc<Core>>>,
@@ -69,11 +71,11 @@ impl Shared {
     }
 
     /// Brings up to date what metrics do not count as it happens.
-    pub(crate) fn refresh_metrics(&self, journal_bytes: u64) {
+    pub(crate) fn refresh_metrics(&self) {
         let records =
             self.store.read(|transaction| Ok(transaction.open_table(tables::RECORDS)?.len()?));
         self.metrics.read(&Reading {
-            journal_bytes,
+            journal_bytes: self.bytes.load(Ordering::Relaxed),
             file_bytes: self.store.file_bytes(),
             records: records.unwrap_or_default(),
             followers: self.publisher.followers(),
@@ -109,9 +111,8 @@ impl Shared {
             let mut bytes = 0;
             for row in records.range(from..=to)? {
                 let (seq, value) = row?;
-                let (_, value) = value.value();
-                bytes += value.len();
-                let record = tables::decode::<Record>("a record", value)
+                bytes += value.value().2.len();
+                let record = tables::record(value.value())
                     .inspect_err(|error| tracing::error!(seq = seq.value(), %error, "skipped"));
                 page.push((seq.value(), record.ok().map(Arc::new)));
                 if page.len() >= PAGE_RECORDS || bytes >= PAGE_BYTES {

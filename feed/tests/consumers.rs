@@ -231,6 +231,33 @@ async fn acknowledgements_that_wait_together_share_a_commit() {
     assert_eq!(consumer.backlog(), 0);
 }
 
+#[tokio::test]
+async fn figures_of_consumers_and_journal_are_there_and_go_with_the_consumer() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = prometheus::Registry::new();
+    let metrics = feed::Metrics::register(&registry).unwrap();
+    let feed = Feed::open(dir.path(), Options { metrics, ..options() }).unwrap();
+    let _consumer = consumer(&feed).await;
+    let _follower = feed.follow(feed.head());
+    add(&feed, 1..=7).await;
+    let text = || prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+    feed.refresh_metrics().await;
+    let before = text();
+    for line in [
+        "buildbot_status_feed_consumer_backlog{consumer=\"mail\"} 7",
+        "buildbot_status_feed_events_total{type=\"changeAdded\"} 7",
+        "buildbot_status_feed_journal_records 7",
+        "buildbot_status_feed_followers 1",
+        "buildbot_status_feed_master_connected 0",
+    ] {
+        assert!(before.contains(line), "{line} in {before}");
+    }
+    assert!(!before.contains("buildbot_status_feed_journal_bytes 0"));
+    feed.forget("mail").await.unwrap();
+    feed.refresh_metrics().await;
+    assert!(!text().contains("consumer=\"mail\""));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Ingest(u64),

@@ -2,8 +2,14 @@
 
 pub(crate) mod core;
 pub(crate) mod ledger;
+mod words;
 
-use self::core::{Core, State};
+pub use words::{ConsumerStatus, DeadLetter, JournalLost, Parked, StateChange};
+
+use self::{
+    core::{Core, State},
+    words::bounded,
+};
 use crate::{
     ConsumerError, StoreError,
     feed::Inner,
@@ -12,91 +18,8 @@ use crate::{
     writer::{ConsumerJob, Granted, Wish},
 };
 use model::{Position, Record};
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::watch;
-
-/// Why a record was given up; kept with the record until it is replayed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct DeadLetter {
-    /// The class of the failure: `permanent`, `misconfigured`, `expired` …
-    pub class: String,
-    /// What happened, in plain words.
-    pub text: String,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When it was given up: milliseconds since 1970 UTC.
-    pub at_ms: i64,
-}
-
-/// A record that was given up.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Parked {
-    /// The record, whole.
-    pub record: Arc<Record>,
-    /// Why.
-    pub letter: DeadLetter,
-    /// Whether it is to be handed out again.
-    pub replay: bool,
-}
-
-/// What to change of a consumer's small state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct StateChange {
-    /// Keys to set.
-    pub set: BTreeMap<String, Vec<u8>>,
-    /// Keys to remove, before others are set.
-    pub remove: BTreeSet<String>,
-}
-
-impl StateChange {
-    /// Sets one key.
-    pub fn set(key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
-        Self { set: [(key.into(), value.into())].into(), remove: BTreeSet::new() }
-    }
-}
-
-/// The journal that a consumer had read was lost.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JournalLost {
-    /// Where the consumer had stood.
-    pub previous: Position,
-    /// Records that were known to wait for it then.
-    pub backlog: u64,
-}
-
-/// Figures of one consumer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConsumerStatus {
-    /// Its name.
-    pub name: String,
-    /// Everything up to here is done.
-    pub floor: Position,
-    /// Records that wait, those in flight included.
-    pub backlog: u64,
-    /// Records handed out and not done.
-    pub in_flight: usize,
-    /// Records given up.
-    pub dead_letters: u64,
-    /// Records that were dropped before they were done.
-    pub expired: u64,
-    /// Set if the journal was lost since the consumer was made.
-    pub journal_lost: Option<JournalLost>,
-    /// How often it was opened.
-    pub generation: u64,
-}
-
-/// Most bytes of a consumer's name, and of a key of its state.
-const NAME_BYTES: usize = 256;
-/// Most bytes of one value of a consumer's state, and most keys that one change names.
-const VALUE_BYTES: usize = 64 << 10;
-const KEYS: usize = 1024;
 
 /// A durable reader; see [`crate::Feed::consumer`]. One that is slow costs no memory: it reads
 /// on from the journal.
@@ -302,7 +225,7 @@ impl ConsumerHandle {
         state: Option<StateChange>,
     ) -> Result<(), ConsumerError> {
         if let Some(state) = &state {
-            check_change(state)?;
+            state.check()?;
         }
         let generation = self.generation;
         self.wish(Wish::Done { generation, position, change: state, letter: None }).await
@@ -312,13 +235,8 @@ impl ConsumerHandle {
     ///
     /// # Errors
     /// [`ConsumerError`], with nothing done.
-    pub async fn park(
-        &self,
-        position: Position,
-        mut letter: DeadLetter,
-    ) -> Result<(), ConsumerError> {
-        truncate(&mut letter.class, NAME_BYTES);
-        truncate(&mut letter.text, VALUE_BYTES);
+    pub async fn park(&self, position: Position, letter: DeadLetter) -> Result<(), ConsumerError> {
+        let letter = letter.cut();
         let generation = self.generation;
         self.wish(Wish::Done { generation, position, change: None, letter: Some(letter) }).await
     }
@@ -328,7 +246,7 @@ impl ConsumerHandle {
     /// # Errors
     /// [`ConsumerError`], with nothing done.
     pub async fn save(&self, change: StateChange) -> Result<(), ConsumerError> {
-        check_change(&change)?;
+        change.check()?;
         self.wish(Wish::Save { generation: self.generation, change }).await
     }
 
@@ -367,42 +285,5 @@ impl ConsumerHandle {
         } else {
             Err(ConsumerError::Superseded { name: self.core.name.clone(), own, newer })
         }
-    }
-}
-
-fn bounded(what: &str, text: &str) -> Result<(), ConsumerError> {
-    if text.is_empty() || text.len() > NAME_BYTES {
-        return Err(ConsumerError::Bounds(format!(
-            "{what} has {} bytes; 1 to {NAME_BYTES} are possible",
-            text.len()
-        )));
-    }
-    Ok(())
-}
-
-fn check_change(change: &StateChange) -> Result<(), ConsumerError> {
-    let StateChange { set, remove } = change;
-    for key in set.keys().chain(remove) {
-        bounded("a state's key", key)?;
-    }
-    if set.len() + remove.len() > KEYS {
-        return Err(ConsumerError::Bounds(format!("a change of state names over {KEYS} keys")));
-    }
-    if let Some(value) = set.values().find(|value| value.len() > VALUE_BYTES) {
-        return Err(ConsumerError::Bounds(format!(
-            "a state's value has {} bytes; {VALUE_BYTES} are possible",
-            value.len()
-        )));
-    }
-    Ok(())
-}
-
-fn truncate(text: &mut String, bytes: usize) {
-    if text.len() > bytes {
-        let mut end = bytes;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
     }
 }

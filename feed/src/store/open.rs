@@ -4,6 +4,7 @@ use super::{Store, mark, panic_text, sidecar, sort_error, tables};
 use crate::{
     JournalLost, OpenError, StoreError,
     consumer::ledger::Ledger,
+    shared::now_ms,
     store::{
         sidecar::Sidecar,
         tables::{ConsumerRow, FORMAT, Journal, META},
@@ -15,7 +16,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{RwLock, atomic::AtomicBool},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// An open journal.
@@ -179,9 +179,9 @@ fn begin(
     given_uid: Option<&str>,
 ) -> Result<Journal, OpenError> {
     let sidecar = sidecar.unwrap_or_default();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // By the clock, so that it is higher than before even if the whole directory is lost.
-    let epoch = u32::try_from(now.as_secs()).unwrap_or(u32::MAX).max(sidecar.epoch + 1);
+    let seconds = u32::try_from(now_ms() / 1000).unwrap_or(u32::MAX);
+    let epoch = seconds.max(sidecar.epoch.saturating_add(1));
     let master = match given_uid {
         Some(uid) => uid.to_owned(),
         None if !sidecar.master.is_empty() => sidecar.master.clone(),
@@ -200,7 +200,11 @@ fn begin(
                 let row = ConsumerRow {
                     ledger: Ledger::at(0),
                     generation: stood.generation,
-                    lost: Some(JournalLost { previous: stood.floor, backlog: stood.backlog }),
+                    lost: Some(JournalLost {
+                        previous: stood.floor,
+                        backlog: stood.backlog,
+                        at_ms: now_ms(),
+                    }),
                     ..ConsumerRow::default()
                 };
                 consumers.insert(name.as_str(), tables::encode(&row)?.as_slice())?;

@@ -13,8 +13,10 @@ pub(crate) const FORMAT: u32 = 1;
 
 /// `format` → FORMAT, little endian; `journal` → [`Journal`]; `fingerprints`; `world` → [`WorldMeta`].
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-/// Sequence → when it was journaled (ms), [`Record`].
-pub(crate) const RECORDS: TableDefinition<'_, u64, (i64, &[u8])> = TableDefinition::new("records");
+/// Sequence → when it was journaled (ms), checksum, [`Record`]. redb verifies pages only when it
+/// repairs; a bit that flipped on disk must not become a mail.
+pub(crate) const RECORDS: TableDefinition<'_, u64, (i64, u32, &[u8])> =
+    TableDefinition::new("records");
 /// Build's key → [`model::Build`], finished.
 pub(crate) const BUILDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("builds");
 /// Builder's key and build's number → build's key.
@@ -126,6 +128,21 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
 pub(crate) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
     rmp_serde::from_slice(bytes)
         .map_err(|error| StoreError::Corrupted(format!("{what} cannot be decoded: {error}")))
+}
+
+/// CRC-32 of a record's bytes.
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+/// The record in a row of [`RECORDS`].
+pub(crate) fn record((_, sum, bytes): (i64, u32, &[u8])) -> Result<Record, StoreError> {
+    if checksum(bytes) != sum {
+        return Err(StoreError::Corrupted("a record's checksum is wrong".to_owned()));
+    }
+    decode("a record", bytes)
 }
 
 /// Makes every table, so that readers find them.

@@ -120,7 +120,8 @@ impl Prepared {
         }
         let mut records = transaction.open_table(RECORDS)?;
         for (record, bytes) in &self.records {
-            records.insert(record.position.seq, (record.journaled_ms, bytes.as_slice()))?;
+            let sum = tables::checksum(bytes);
+            records.insert(record.position.seq, (record.journaled_ms, sum, bytes.as_slice()))?;
             journal.bytes += bytes.len() as u64;
             match &record.event {
                 Event::BuildFinished { build } => put_build(transaction, build)?,

@@ -5,10 +5,10 @@ use crate::{
     consumer::{core::Core, ledger::Ledger},
     shared::Shared,
     store::tables::{
-        CONSUMERS, ConsumerRow, Journal, LETTERS, LetterRow, RECORDS, STATE, decode, encode,
+        self, CONSUMERS, ConsumerRow, Journal, LETTERS, LetterRow, RECORDS, STATE, decode, encode,
     },
 };
-use model::{Position, Record};
+use model::Position;
 use redb::{ReadableTable as _, WriteTransaction};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -207,8 +207,9 @@ impl Changes {
         Ok(())
     }
 
-    /// Shows the handles what is on disk now.
-    pub(super) fn install(self, shared: &Shared) {
+    /// Shows the handles what is on disk now; whether there are other consumers than before.
+    pub(super) fn install(self, shared: &Shared) -> bool {
+        let mut listed = false;
         for (name, change) in self.by_name {
             let Change { core, row, opened, forgotten, done, replays, values } = change;
             {
@@ -234,11 +235,13 @@ impl Changes {
             core.changed.notify_waiters();
             let mut consumers = shared.consumers();
             if forgotten {
-                consumers.remove(&name);
+                shared.metrics.forget(&name);
+                listed |= consumers.remove(&name).is_some();
             } else if opened {
-                consumers.insert(name, core);
+                listed |= consumers.insert(name, core).is_none();
             }
         }
+        listed
     }
 }
 
@@ -269,7 +272,7 @@ fn put_letter(
             let records = transaction.open_table(RECORDS)?;
             // A record that can't be decoded is parked for that very reason.
             let row = records.get(seq)?;
-            row.and_then(|row| decode::<Record>("a record", row.value().1).ok())
+            row.and_then(|row| tables::record(row.value()).ok())
         }
     };
     let row = LetterRow { record, letter: letter.clone(), replay: false };

@@ -183,11 +183,15 @@ impl Writer {
                 metrics.committed(began.elapsed());
                 self.journal = journal;
                 self.shared.database.store(self.journal.database, Ordering::Release);
-                changes.install(&self.shared);
+                self.shared.bytes.store(self.journal.bytes, Ordering::Relaxed);
+                let listed = changes.install(&self.shared);
                 for (batch, reply) in ingest {
                     metrics.ingested(batch.events());
                     self.shared.publisher.publish(batch.into_fresh());
                     let _ = reply.send(Ok(()));
+                }
+                if listed {
+                    self.save_sidecar();
                 }
                 for ((_, reply), granted) in wishes.into_iter().zip(granted) {
                     let _ = reply.send(granted);

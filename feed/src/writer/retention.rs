@@ -8,7 +8,7 @@ use crate::{
 };
 use model::{Build, Timestamp};
 use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, WriteTransaction};
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 /// Most rows of a table that one step drops.
 const STEP: usize = 256;
@@ -35,7 +35,7 @@ impl Writer {
         }
         if !plan.more {
             self.save_sidecar();
-            self.shared.refresh_metrics(self.journal.bytes);
+            self.shared.refresh_metrics();
         }
         Ok(plan.more)
     }
@@ -51,7 +51,7 @@ impl Writer {
         let mut bytes = self.journal.bytes;
         for (dropped, row) in transaction.open_table(RECORDS)?.iter()?.enumerate() {
             let (seq, value) = row?;
-            let (seq, (journaled_ms, value)) = (seq.value(), value.value());
+            let (seq, (journaled_ms, _, value)) = (seq.value(), value.value());
             let age = now.saturating_sub(journaled_ms);
             let wanted = |c: &ConsumerRow| !c.ledger.is_done(seq) && age <= c.max_backlog_ms;
             let outlived = age > max_age || bytes > self.options.retention.max_bytes;
@@ -126,6 +126,7 @@ impl Writer {
             Ok(())
         })?;
         self.journal = journal;
+        self.shared.bytes.store(self.journal.bytes, Ordering::Relaxed);
         changes.install(&self.shared);
         Ok(())
     }

@@ -1,0 +1,138 @@
+//! What consumers say and hear, and how large it may be.
+
+use crate::ConsumerError;
+use model::{Position, Record};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Most bytes of a consumer's name, and of a key of its state.
+const NAME_BYTES: usize = 256;
+/// Most bytes of one value of a consumer's state, and most keys that one change names.
+const VALUE_BYTES: usize = 64 << 10;
+const KEYS: usize = 1024;
+
+/// Why a record was given up; kept with the record until it is replayed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeadLetter {
+    /// The class of the failure: `permanent`, `misconfigured`, `expired` …
+    pub class: String,
+    /// What happened, in plain words.
+    pub text: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was given up: milliseconds since 1970 UTC.
+    pub at_ms: i64,
+}
+
+impl DeadLetter {
+    /// With its texts cut to what is kept.
+    pub(super) fn cut(mut self) -> Self {
+        truncate(&mut self.class, NAME_BYTES);
+        truncate(&mut self.text, VALUE_BYTES);
+        self
+    }
+}
+
+/// A record that was given up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parked {
+    /// The record, whole.
+    pub record: Arc<Record>,
+    /// Why.
+    pub letter: DeadLetter,
+    /// Whether it is to be handed out again.
+    pub replay: bool,
+}
+
+/// What to change of a consumer's small state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StateChange {
+    /// Keys to set.
+    pub set: BTreeMap<String, Vec<u8>>,
+    /// Keys to remove, before others are set.
+    pub remove: BTreeSet<String>,
+}
+
+impl StateChange {
+    /// Sets one key.
+    pub fn set(key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        Self { set: [(key.into(), value.into())].into(), remove: BTreeSet::new() }
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConsumerError> {
+        let Self { set, remove } = self;
+        for key in set.keys().chain(remove) {
+            bounded("a state's key", key)?;
+        }
+        if set.len() + remove.len() > KEYS {
+            return Err(ConsumerError::Bounds(format!(
+                "a change of state names more than {KEYS} keys"
+            )));
+        }
+        if let Some(value) = set.values().find(|value| value.len() > VALUE_BYTES) {
+            return Err(ConsumerError::Bounds(format!(
+                "a state's value has {} bytes; {VALUE_BYTES} are possible",
+                value.len()
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The journal that a consumer had read was lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalLost {
+    /// Where the consumer had stood.
+    pub previous: Position,
+    /// Records that were known to wait for it then.
+    pub backlog: u64,
+    /// When the loss was found: milliseconds since 1970 UTC.
+    #[serde(default)]
+    pub at_ms: i64,
+}
+
+/// Figures of one consumer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerStatus {
+    /// Its name.
+    pub name: String,
+    /// Everything up to here is done.
+    pub floor: Position,
+    /// Records that wait, those in flight included.
+    pub backlog: u64,
+    /// Records handed out and not done.
+    pub in_flight: usize,
+    /// Records given up.
+    pub dead_letters: u64,
+    /// Records that were dropped before they were done.
+    pub expired: u64,
+    /// Set if the journal was lost since the consumer was made.
+    pub journal_lost: Option<JournalLost>,
+    /// How often it was opened.
+    pub generation: u64,
+}
+
+pub(super) fn bounded(what: &str, text: &str) -> Result<(), ConsumerError> {
+    if text.is_empty() || text.len() > NAME_BYTES {
+        return Err(ConsumerError::Bounds(format!(
+            "{what} has {} bytes; 1 to {NAME_BYTES} are possible",
+            text.len()
+        )));
+    }
+    Ok(())
+}
+
+fn truncate(text: &mut String, bytes: usize) {
+    if text.len() > bytes {
+        let mut end = bytes;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+}
