@@ -1,13 +1,37 @@
-//! REST reads of a master.
+//! REST reads of a master: bounded in time and size, never an unbounded list.
+
+mod paging;
+mod reads;
+mod session;
+
+pub(crate) use paging::PAGE;
 
 use crate::{ClientError, LogChunk, LogSource, Settings};
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use model::LogId;
-use std::sync::Arc;
+use reqwest::{Response, StatusCode, header};
+use serde_json::Value;
+use session::Session;
+use std::{sync::Arc, time::Duration};
+use url::Url;
+
+/// Most bytes of one answer.
+const MAX_BODY: usize = 32 * 1024 * 1024;
+/// Most lines of a log in one answer.
+const MAX_LINES: u64 = 20_000;
 
 /// A client of one master; clones share its session.
 #[derive(Clone, Debug)]
-pub struct Client(Arc<Settings>);
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    url: Url,
+    timeout: Duration,
+    http: reqwest::Client,
+    tls: Arc<rustls::ClientConfig>,
+    session: Session,
+}
 
 impl Client {
     /// A client for the master of the settings; connects to nothing yet.
@@ -15,17 +39,162 @@ impl Client {
     /// # Errors
     /// [`ClientError::Settings`] when the address or the certificates cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, ClientError> {
-        Ok(Self(Arc::new(settings.clone())))
+        if !matches!(settings.url.scheme(), "http" | "https") || settings.url.host().is_none() {
+            let url = &settings.url;
+            return Err(ClientError::Settings(format!("{url} is no http or https address")));
+        }
+        let tls = crate::tls::config(settings.ca_pem.as_deref())?;
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured((*tls).clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(settings.timeout.min(Duration::from_secs(10)))
+            .timeout(settings.timeout)
+            .no_proxy()
+            .user_agent(concat!("buildbot-status/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|e| ClientError::Settings(e.to_string()))?;
+        Ok(Self(Arc::new(Inner {
+            url: settings.url.clone(),
+            timeout: settings.timeout,
+            http,
+            tls,
+            session: Session::new(settings.login.clone()),
+        })))
     }
+
+    /// The address of something below the master's, query included.
+    fn address(&self, path: &str) -> Result<Url, ClientError> {
+        self.0.url.join(path).map_err(|e| ClientError::Settings(format!("{path}: {e}")))
+    }
+
+    pub(crate) fn tls(&self) -> Arc<rustls::ClientConfig> {
+        self.0.tls.clone()
+    }
+
+    /// The address of the websocket.
+    pub(crate) fn socket_address(&self) -> Result<Url, ClientError> {
+        let mut url = self.address("ws")?;
+        let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
+        url.set_scheme(scheme).map_err(|()| ClientError::Settings(url.to_string()))?;
+        Ok(url)
+    }
+
+    /// The session's cookie, got or renewed where there is a login.
+    pub(crate) async fn cookie(&self) -> Result<Option<String>, ClientError> {
+        let login = self.address("auth/login")?;
+        self.0.session.cookie(&self.0.http, login, self.0.timeout).await
+    }
+
+    /// Forgets the session, so that the next request logs in again.
+    pub(crate) async fn forget_session(&self) {
+        self.0.session.forget().await;
+    }
+
+    /// Reads `path` below the master's address as JSON.
+    pub(crate) async fn json(&self, path: &str) -> Result<Value, ClientError> {
+        let body = match self.read(path).await {
+            // An expired or foreign session: once more with a new one.
+            Err(ClientError::Denied(_)) if self.0.session.has_login() => {
+                self.forget_session().await;
+                self.read(path).await?
+            }
+            other => other?,
+        };
+        serde_json::from_slice(&body).map_err(|e| {
+            let start: String = String::from_utf8_lossy(&body).chars().take(40).collect();
+            ClientError::NotBuildbot(format!("{path} answers no JSON but {start:?} ({e})"))
+        })
+    }
+
+    async fn read(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        let mut request =
+            self.0.http.get(self.address(path)?).header(header::ACCEPT, "application/json");
+        if let Some(cookie) = self.cookie().await? {
+            request = request.header(header::COOKIE, cookie);
+        }
+        let response = request.send().await.map_err(|e| failed(&e, path, self.0.timeout))?;
+        body(checked(response, path)?, path, self.0.timeout).await
+    }
+}
+
+/// The error of a request that got no whole answer.
+fn failed(error: &reqwest::Error, path: &str, after: Duration) -> ClientError {
+    if error.is_timeout() && !error.is_connect() {
+        return ClientError::Slow { path: path.to_owned(), after };
+    }
+    // The outermost message only repeats the address; the causes say what is wrong.
+    let mut reason = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        reason = inner.to_string();
+        cause = inner.source();
+    }
+    ClientError::Unreachable(reason)
+}
+
+/// The answer, if its status is a good one.
+fn checked(response: Response, path: &str) -> Result<Response, ClientError> {
+    let status = response.status();
+    match status {
+        _ if status.is_success() => Ok(response),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Err(ClientError::Denied(format!("{path} answers {status}")))
+        }
+        StatusCode::NOT_FOUND => Err(ClientError::NotFound(path.to_owned())),
+        _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            Err(ClientError::Status { status: status.as_u16(), path: path.to_owned() })
+        }
+        _ => Err(ClientError::NotBuildbot(format!("{path} answers {status}"))),
+    }
+}
+
+/// The body, if it is not too large.
+async fn body(response: Response, path: &str, after: Duration) -> Result<Vec<u8>, ClientError> {
+    let too_large = || ClientError::TooLarge { path: path.to_owned(), limit: MAX_BODY };
+    if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(too_large());
+    }
+    let mut body = Vec::new();
+    let mut stream = response.bytes_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|e| failed(&e, path, after))?;
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 impl LogSource for Client {
     fn lines(
         &self,
         log: LogId,
-        _first: u64,
-        _limit: u64,
+        first: u64,
+        limit: u64,
     ) -> BoxFuture<'_, Result<LogChunk, ClientError>> {
-        async move { Err(ClientError::NotFound(format!("log {log} at {}", self.0.url))) }.boxed()
+        async move {
+            let mut limit = limit.clamp(1, MAX_LINES);
+            loop {
+                let path = format!("api/v2/logs/{log}/contents?offset={first}&limit={limit}");
+                match self.json(&path).await {
+                    // Lines may be long: fewer of them at a time.
+                    Err(ClientError::TooLarge { .. }) if limit > 1 => limit = (limit / 8).max(1),
+                    other => return Ok(LogChunk { first, text: contents(other?)? }),
+                }
+            }
+        }
+        .boxed()
     }
+}
+
+/// The text in the answer of `logs/N/contents`; an unknown log has no text.
+fn contents(body: Value) -> Result<String, ClientError> {
+    #[derive(serde::Deserialize)]
+    struct Chunk {
+        #[serde(default)]
+        content: Option<String>,
+    }
+    let chunks: Vec<Chunk> = crate::raw::rows(body, "logchunks").map_err(ClientError::Garbage)?;
+    Ok(chunks.into_iter().next().and_then(|c| c.content).unwrap_or_default())
 }

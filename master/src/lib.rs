@@ -14,14 +14,21 @@
 //! ```
 
 mod assembler;
+mod capture;
 mod client;
 mod connection;
 mod error;
+mod frames;
+mod history;
 mod logs;
+mod raw;
 mod recorded;
 mod settings;
 mod sink;
+mod socket;
 mod state;
+mod survey;
+mod tls;
 
 pub use assembler::{Assembler, Effects, Need, Observation};
 pub use client::Client;

@@ -67,6 +67,13 @@ pub struct Fingerprint {
     pub started_at: Timestamp,
 }
 
+impl Fingerprint {
+    /// Of a build's own row.
+    pub fn of(build: &Build) -> Self {
+        Self { build: build.id, request: build.request, started_at: build.started_at }
+    }
+}
+
 /// What is to be written at once.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {

@@ -80,4 +80,15 @@ pub struct Highest {
     pub change: ChangeId,
     pub buildset: BuildsetId,
     pub request: RequestId,
+    /// Which of the 64 keys up to the highest build were seen: bit 0 is the highest itself.
+    /// Masters commit out of order; a key seen is never an event again.
+    pub seen_builds: u64,
+    /// The same of changes.
+    pub seen_changes: u64,
+    /// The same of buildsets.
+    pub seen_buildsets: u64,
+    /// The same of requests.
+    pub seen_requests: u64,
+    /// Builds below this key are still to be loaded as history; 0 when none are.
+    pub history: BuildId,
 }

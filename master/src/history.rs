@@ -1,0 +1,199 @@
+//! Loads the past into an empty journal: newest builds first, gently, beside what is live.
+
+use crate::{
+    Client, ClientError,
+    assembler::{Observation, cut, heads},
+    client::PAGE,
+    raw::{RawBuild, RawChange, RawRequest},
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use model::{Build, BuildId, BuilderId, Buildset, BuildsetId, RequestId};
+use std::collections::BTreeMap;
+use tokio::sync::{Mutex, mpsc};
+
+/// Builds read at the same time.
+const AT_ONCE: usize = 2;
+/// Builds given on at once.
+const BATCH: usize = 20;
+/// Most buildsets remembered while loading.
+const MAX_SETS: usize = 500;
+
+/// Reads finished builds below a key, and changes up to one, and gives them on.
+pub(crate) async fn load(
+    client: Client,
+    below: BuildId,
+    change: u64,
+    most: usize,
+    sink: mpsc::Sender<Observation>,
+) -> Result<(), ClientError> {
+    let rows = list(&client, below, most).await?;
+    let sets = Mutex::new(BTreeMap::new());
+    let mut loader = Loader::default();
+    let mut first = true;
+    for rows in rows.chunks(BATCH) {
+        let ids: Vec<BuildId> = rows.iter().map(|row| row.id).collect();
+        let whole: Vec<Build> = stream::iter(ids)
+            .map(|id| read(&client, id, &sets))
+            .buffered(AT_ONCE)
+            .try_filter_map(|build| async move { Ok(build) })
+            .try_collect()
+            .await?;
+        let builds = whole.into_iter().filter_map(|build| loader.take(build)).collect();
+        let below = loader.resume_below(rows.last().map_or(below, |row| row.id));
+        if sink.send(Observation::History { builds, below }).await.is_err() {
+            return Ok(());
+        }
+        if std::mem::take(&mut first) {
+            changes(&client, change, most, &sink).await?;
+        }
+    }
+    let mut rest = Vec::new();
+    for (builder, mut build) in std::mem::take(&mut loader.held) {
+        build.previous = client.outcome_before(builder.0, build.number).await?;
+        rest.push(build);
+    }
+    rest.sort_by_key(|build| std::cmp::Reverse(build.id));
+    let _ = sink.send(Observation::History { builds: rest, below: BuildId(0) }).await;
+    Ok(())
+}
+
+/// Own rows of finished builds below a key, newest first.
+async fn list(client: &Client, below: BuildId, most: usize) -> Result<Vec<Build>, ClientError> {
+    let (mut rows, mut below) = (Vec::new(), below.0);
+    while rows.len() < most {
+        let limit = PAGE.min(most - rows.len());
+        let path =
+            format!("api/v2/builds?buildid__lt={below}&complete=true&order=-buildid&limit={limit}");
+        let page: Vec<RawBuild> = client.list(&path).await?;
+        let lowest = page.iter().map(|row| row.buildid).min().unwrap_or(0);
+        let short = page.len() < limit || lowest >= below;
+        rows.extend(page.into_iter().map(Build::from).filter(|b| b.outcome.is_some()));
+        if short {
+            break;
+        }
+        below = lowest;
+    }
+    rows.truncate(most);
+    Ok(rows)
+}
+
+/// A build with its buildset and changes; `None` if it has gone.
+async fn read(
+    client: &Client,
+    id: BuildId,
+    sets: &Mutex<BTreeMap<BuildsetId, Buildset>>,
+) -> Result<Option<Build>, ClientError> {
+    let mut build = match client.build(id).await {
+        Err(ClientError::NotFound(_) | ClientError::Garbage(_)) => return Ok(None),
+        other => other?,
+    };
+    build.changes = present(client.changes(id).await)?;
+    build.buildset = buildset(client, build.request, sets).await?;
+    Ok(Some(build))
+}
+
+/// What is there, or nothing.
+fn present<T: Default>(read: Result<T, ClientError>) -> Result<T, ClientError> {
+    match read {
+        Err(ClientError::NotFound(_)) => Ok(T::default()),
+        other => other,
+    }
+}
+
+async fn buildset(
+    client: &Client,
+    request: RequestId,
+    sets: &Mutex<BTreeMap<BuildsetId, Buildset>>,
+) -> Result<Buildset, ClientError> {
+    let raw: RawRequest = match client.one(&format!("api/v2/buildrequests/{request}")).await {
+        Err(ClientError::NotFound(_)) => return Ok(Buildset::default()),
+        other => other?,
+    };
+    let id = model::Request::from(raw).buildset;
+    if let Some(known) = sets.lock().await.get(&id) {
+        return Ok(known.clone());
+    }
+    let buildset = present(client.buildset(id).await)?;
+    let mut sets = sets.lock().await;
+    if sets.len() >= MAX_SETS {
+        sets.pop_last();
+    }
+    sets.insert(id, buildset.clone());
+    Ok(buildset)
+}
+
+/// Changes up to a key, newest first.
+async fn changes(
+    client: &Client,
+    upto: u64,
+    most: usize,
+    sink: &mpsc::Sender<Observation>,
+) -> Result<(), ClientError> {
+    let (mut below, mut count) = (upto.saturating_add(1), 0);
+    while count < most {
+        let path = format!("api/v2/changes?changeid__lt={below}&order=-changeid&limit={PAGE}");
+        let page: Vec<RawChange> = client.list(&path).await?;
+        let lowest = page.iter().map(|row| row.changeid).min().unwrap_or(0);
+        let short = page.len() < PAGE || lowest >= below;
+        count += page.len();
+        let changes = page.into_iter().map(Into::into).collect();
+        if sink.send(Observation::HistoryChanges(changes)).await.is_err() || short {
+            break;
+        }
+        below = lowest;
+    }
+    Ok(())
+}
+
+/// Holds each builder's oldest build back until the one before it is read: only then are
+/// the outcome before it and where its changes begin known.
+#[derive(Default)]
+struct Loader {
+    held: BTreeMap<BuilderId, Build>,
+}
+
+impl Loader {
+    /// Takes a build older than all before; gives on the one that it comes before.
+    fn take(&mut self, build: Build) -> Option<Build> {
+        let (outcome, heads) = (build.outcome, heads(&build.changes));
+        let mut newer = self.held.insert(build.builder.id, build)?;
+        newer.previous = outcome;
+        newer.changes = cut(std::mem::take(&mut newer.changes), std::iter::once(&heads));
+        Some(newer)
+    }
+
+    /// Below which key loading goes on if it is interrupted after `read`.
+    fn resume_below(&self, read: BuildId) -> BuildId {
+        let held = self.held.values().map(|build| build.id.0 + 1).max();
+        BuildId(held.unwrap_or(read.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Loader;
+    use model::{Build, BuildId, BuilderRef, Change, ChangeId, Outcome};
+
+    fn build(id: u64, builder: u64, outcome: Outcome, changes: &[u64]) -> Build {
+        let change = |id: &u64| Change { id: ChangeId(*id), ..Change::default() };
+        Build {
+            id: BuildId(id),
+            builder: BuilderRef { id: model::BuilderId(builder), ..BuilderRef::default() },
+            outcome: Some(outcome),
+            changes: changes.iter().map(change).collect(),
+            ..Build::default()
+        }
+    }
+
+    #[test]
+    fn history_has_the_outcome_before_and_changes_since() {
+        let mut loader = Loader::default();
+        assert!(loader.take(build(9, 1, Outcome::Success, &[3, 2])).is_none());
+        assert!(loader.take(build(8, 2, Outcome::Success, &[2])).is_none());
+        assert_eq!(loader.resume_below(BuildId(8)), BuildId(10));
+        let newer = loader.take(build(7, 1, Outcome::Failure, &[2]));
+        let newer = newer.map(|b| (b.id.0, b.previous, b.changes.len()));
+        assert_eq!(newer, Some((9, Some(Outcome::Failure), 1)));
+        assert_eq!(loader.resume_below(BuildId(7)), BuildId(9));
+    }
+}

@@ -1,0 +1,159 @@
+//! Proofs on the recording of a real master.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+use crate::{Batch, Known, MasterState, Sink, SinkError};
+use model::{Build, BuildId, Event, Live, Timestamp, World};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+    sync::{Arc, Mutex},
+};
+use tokio_util::sync::CancellationToken;
+
+fn recording() -> Recording {
+    let mut ws = String::new();
+    let packed = include_bytes!("../../tests/data/ws.jsonl.gz");
+    flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut ws).unwrap();
+    Recording::from_capture(
+        &ws,
+        include_str!("../../tests/data/rest_builds.jsonl"),
+        include_str!("../../tests/data/rest_collections.jsonl"),
+    )
+    .unwrap()
+}
+
+#[derive(Default)]
+struct Store {
+    world: World,
+    events: Vec<Event>,
+    history: Vec<Build>,
+    commits: usize,
+}
+
+#[derive(Clone)]
+struct Memory {
+    store: Arc<Mutex<Store>>,
+    /// Ends the play after so many events.
+    enough: usize,
+    cancel: CancellationToken,
+}
+
+impl Sink for Memory {
+    fn known(&self) -> Known {
+        let store = self.store.lock().unwrap();
+        Known { world: store.world.clone(), fresh: store.commits == 0, ..Known::default() }
+    }
+
+    async fn commit(&mut self, batch: Batch, world: &World) -> Result<(), SinkError> {
+        let mut store = self.store.lock().unwrap();
+        store.events.extend(batch.events);
+        store.history.extend(batch.history);
+        (store.world, store.commits) = (world.clone(), store.commits + 1);
+        if store.events.len() >= self.enough {
+            self.cancel.cancel();
+        }
+        Ok(())
+    }
+
+    fn live(&self, _: Live) {}
+
+    fn state(&self, _: MasterState) {}
+}
+
+async fn played(recording: &Recording, store: &Arc<Mutex<Store>>, preload: u32, enough: usize) {
+    let cancel = CancellationToken::new();
+    let enough = store.lock().unwrap().events.len() + enough;
+    let sink = Memory { store: store.clone(), enough, cancel: cancel.clone() };
+    let options = PlayOptions { preload_loops: preload, speed: 100_000.0 };
+    play(recording.clone(), options, sink, cancel).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_plays_for_ever_with_keys_and_numbers_of_its_own() {
+    let recording = recording();
+    let store = Arc::default();
+    played(&recording, &store, 3, 2000).await;
+    let store = store.lock().unwrap();
+    assert_eq!(store.history.len(), 3 * recording.builds());
+    let mut keys = BTreeSet::new();
+    let mut numbers = BTreeSet::new();
+    let finished = store.events.iter().filter_map(|event| match event {
+        Event::BuildFinished { build } => Some(build.as_ref()),
+        _ => None,
+    });
+    let mut count = 0;
+    for build in store.history.iter().chain(finished) {
+        assert!(keys.insert(build.id), "{} twice", build.id);
+        assert!(numbers.insert((build.builder.id, build.number)));
+        count += 1;
+    }
+    assert!(count > 4 * recording.builds(), "{count}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn history_is_spread_over_the_hours_before() {
+    let recording = recording();
+    let store = Arc::default();
+    played(&recording, &store, 4, 1).await;
+    let store = store.lock().unwrap();
+    let now = Timestamp::now();
+    let ages: Vec<u64> = store.history.iter().map(|b| now.seconds_since(b.started_at)).collect();
+    assert!(ages.iter().all(|age| (15 * 60..4 * 3600).contains(age)), "{ages:?}");
+    let by_loop: BTreeMap<u64, u64> =
+        store.history.iter().zip(&ages).map(|(b, age)| (b.id.0, *age)).collect();
+    assert!(by_loop.values().rev().is_sorted(), "higher keys are younger");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_play_goes_on_in_a_journal_of_an_earlier_one_and_ends_what_that_left_open() {
+    let recording = recording();
+    let store: Arc<Mutex<Store>> = Arc::default();
+    played(&recording, &store, 1, 100).await;
+    assert!(!store.lock().unwrap().world.open.is_empty(), "it was ended within a build");
+    played(&recording, &store, 1, 1000).await;
+    let store = store.lock().unwrap();
+    assert_eq!(store.history.len(), recording.builds(), "history is loaded once");
+    let mut started: BTreeSet<BuildId> = BTreeSet::new();
+    let mut finished = BTreeSet::new();
+    for event in &store.events {
+        match event {
+            Event::BuildStarted { build } => assert!(started.insert(build.id)),
+            Event::BuildFinished { build } => assert!(finished.insert(build.id)),
+            _ => {}
+        }
+    }
+    let open: BTreeSet<BuildId> = store.world.open.keys().copied().collect();
+    assert_eq!(started.difference(&finished).copied().collect::<BTreeSet<_>>(), open);
+}
+
+#[tokio::test]
+async fn a_recording_is_the_same_after_it_was_written_and_read() {
+    let recording = recording();
+    let written = recording.write().unwrap();
+    assert!(written.len() < 300_000, "{}", written.len());
+    let read = Recording::read(&written).unwrap();
+    assert_eq!(read.builds(), recording.builds());
+    assert_eq!(read.length(), recording.length());
+    assert_eq!(read.write().unwrap(), written);
+    // The outcome step of build 1, in the first loop and in a later one.
+    let (log, span) = (LogId(9), read.0.spans.log);
+    let first = read.lines(log, 0, 100).await.unwrap();
+    assert_eq!(first.count(), 9);
+    assert!(first.text.starts_with("hargv: outcome success\n"));
+    let later = read.lines(LogId(9 + 7 * span), 2, 2).await.unwrap();
+    assert_eq!(
+        later.lines().collect::<Vec<_>>(),
+        first.lines().skip(2).take(2).collect::<Vec<_>>()
+    );
+    assert!(matches!(read.lines(LogId(0), 0, 1).await, Err(ClientError::NotFound(_))));
+}
+
+#[test]
+fn what_is_no_recording_is_refused_with_its_line() {
+    assert!(Recording::read(b"no gzip").is_err());
+    assert!(Recording::read(b"").is_err());
+    let error = Recording::from_capture("{}\n{\"k\":\"builds/1/new\",\"m\":7,\"t\":1}", "", "");
+    assert_eq!(error.unwrap_err().line, 2);
+}
