@@ -5,6 +5,8 @@
 
 pub mod logs;
 mod page;
+pub mod pages;
+pub mod public_html;
 mod query;
 pub mod server;
 mod site;

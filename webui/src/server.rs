@@ -1,12 +1,11 @@
 //! The pages over HTTP: routes, caching, compression, headers.
 
-use crate::{Ask, Html, PageError, Query, Site, view::Shared};
+use crate::{Ask, Html, PageError, Query, Site, logs::LogText, pages, view::Shared};
 use axum::{
     Router,
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use feed::Feed;
 use model::Timestamp;
@@ -19,14 +18,22 @@ pub struct App {
     pub view: Shared,
     /// Settings.
     pub site: Site,
-    /// For the text of logs and for builds beyond memory; `None` in tests and previews.
+    /// For builds beyond memory; `None` in tests and previews.
     pub feed: Option<Feed>,
+    /// Where the text of logs comes from.
+    pub logs: Option<Arc<dyn LogText>>,
 }
 
 /// The state of every handler.
 pub type Shelf = State<Arc<App>>;
 
 impl App {
+    /// An app that reads logs, and builds beyond memory, from a feed.
+    pub fn new(view: Shared, site: Site, feed: Feed) -> Self {
+        let logs: Arc<dyn LogText> = Arc::new(feed.clone());
+        Self { view, site, feed: Some(feed), logs: Some(logs) }
+    }
+
     /// Makes an [`Ask`] of a request and answers with the page: the one place where pages meet
     /// HTTP. `page` runs under the view's read lock, so it must be quick and never wait.
     pub fn page(
@@ -35,6 +42,21 @@ impl App {
         headers: &HeaderMap,
         page: impl FnOnce(&Ask<'_>) -> Result<Html, PageError>,
     ) -> Response {
+        let (status, html) = self.ask(uri, headers, |ask| match page(ask) {
+            Ok(html) => (StatusCode::OK, html),
+            Err(error) => (status_of(&error), ask.error(&error)),
+        });
+        (
+            status,
+            [(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))],
+            html.0,
+        )
+            .into_response()
+    }
+
+    /// Makes an [`Ask`] of a request and gives what `answer` makes of it, for those that need
+    /// more than one look at the view. It runs under the view's read lock.
+    pub fn ask<T>(&self, uri: &Uri, headers: &HeaderMap, answer: impl FnOnce(&Ask<'_>) -> T) -> T {
         let view = self.view.read();
         let query = Query::parse(uri.query().unwrap_or_default());
         let path = uri.path().trim_start_matches('/');
@@ -48,17 +70,7 @@ impl App {
             theme: theme_of(headers),
             now: Timestamp::now(),
         };
-        let (status, html) = match page(&ask) {
-            Ok(html) => (StatusCode::OK, html),
-            Err(error) => (status_of(&error), ask.error(&error)),
-        };
-        drop(view);
-        (
-            status,
-            [(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))],
-            html.0,
-        )
-            .into_response()
+        answer(&ask)
     }
 }
 
@@ -86,9 +98,5 @@ fn theme_of(headers: &HeaderMap) -> Option<&'static str> {
 
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new().route("/about", get(about)).with_state(app)
-}
-
-async fn about(State(app): Shelf, uri: Uri, headers: HeaderMap) -> Response {
-    app.page(&uri, &headers, |ask| ask.render("error.html", minijinja::context! {}))
+    pages::routes().with_state(app)
 }

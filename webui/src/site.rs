@@ -1,6 +1,10 @@
 //! Settings of one WebStatus, ready for use.
 
-use crate::{TemplateFailure, Templates, view::View};
+use crate::{
+    TemplateFailure, Templates,
+    text::decorate::{CommentRule, Decorate, Rules},
+    view::View,
+};
 use crds::WebStatusSpec;
 
 /// Settings of one WebStatus.
@@ -10,16 +14,30 @@ pub struct Site {
     pub spec: WebStatusSpec,
     /// The templates, overridden where the settings say so.
     pub templates: Templates,
+    /// Names that are links (W08).
+    pub decorate: Decorate,
 }
 
 impl Site {
     /// Prepares the settings.
     ///
     /// # Errors
-    /// [`TemplateFailure`] for the first override that can't be read or compiled.
+    /// [`TemplateFailure`] for the first override or link that can't be read or compiled.
     pub fn new(spec: WebStatusSpec) -> Result<Self, TemplateFailure> {
         let templates = Templates::of(&spec)?;
-        Ok(Self { spec, templates })
+        let comment = |rule: &crds::CommentLink| CommentRule {
+            pattern: rule.pattern.clone(),
+            url: rule.url.clone(),
+            title: rule.title.clone(),
+        };
+        let comments = &spec.changecommentlink;
+        let decorate = Decorate::new(Rules {
+            projects: spec.projects.clone(),
+            repositories: spec.repositories.clone(),
+            revlink: spec.revlink.clone(),
+            changecommentlink: comments.iter().map(|(k, v)| (k.clone(), comment(v))).collect(),
+        })?;
+        Ok(Self { spec, templates, decorate })
     }
 
     /// The project's name on every page.

@@ -5,7 +5,7 @@
 
 use crate::text;
 use crds::WebStatusSpec;
-use minijinja::{AutoEscape, Environment, Value, syntax::SyntaxConfig};
+use minijinja::{AutoEscape, Environment, Error, Output, State, Value, syntax::SyntaxConfig};
 use model::Timestamp;
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -28,6 +28,9 @@ pub enum TemplateFailure {
         /// What is wrong and where.
         text: String,
     },
+    /// A rule for links is no good.
+    #[error(transparent)]
+    Links(#[from] text::decorate::DecorateError),
 }
 
 /// The built-in templates by name.
@@ -38,6 +41,20 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("waterfall.html", include_str!("../templates/waterfall.html")),
     ("waterfall_head.html", include_str!("../templates/waterfall_head.html")),
     ("waterfall_help.html", include_str!("../templates/waterfall_help.html")),
+    ("parts.html", include_str!("../templates/parts.html")),
+    ("root.html", include_str!("../templates/root.html")),
+    ("builders.html", include_str!("../templates/builders.html")),
+    ("builder.html", include_str!("../templates/builder.html")),
+    ("build.html", include_str!("../templates/build.html")),
+    ("buildstatus.html", include_str!("../templates/buildstatus.html")),
+    ("step.html", include_str!("../templates/step.html")),
+    ("log.html", include_str!("../templates/log.html")),
+    ("changes.html", include_str!("../templates/changes.html")),
+    ("change.html", include_str!("../templates/change.html")),
+    ("buildslaves.html", include_str!("../templates/buildslaves.html")),
+    ("buildslave.html", include_str!("../templates/buildslave.html")),
+    ("one_line_per_build.html", include_str!("../templates/one_line_per_build.html")),
+    ("about.html", include_str!("../templates/about.html")),
 ];
 
 /// All templates of a WebStatus.
@@ -87,6 +104,7 @@ impl Templates {
             let plain = name.ends_with(".txt");
             if plain { AutoEscape::None } else { AutoEscape::Html }
         });
+        environment.set_formatter(write);
         environment.set_syntax(syntax()?);
         filters(&mut environment);
         for (name, source) in all {
@@ -106,11 +124,30 @@ impl Templates {
     }
 }
 
+/// Writes a value. Texts are escaped without touching the slashes, which paths are full of;
+/// what is not there is written as nothing.
+fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    match value.as_str() {
+        _ if value.is_none() => Ok(()),
+        Some(text) if !value.is_safe() && *state.auto_escape() == AutoEscape::Html => {
+            let mut escaped = String::with_capacity(text.len() + 16);
+            text::escape_into(&mut escaped, text);
+            out.write_str(&escaped).map_err(Error::from)
+        }
+        _ => minijinja::escape_formatter(out, state, value),
+    }
+}
+
 /// Block tags leave no empty lines behind.
 fn syntax() -> Result<SyntaxConfig, TemplateFailure> {
     SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| {
         TemplateFailure::Syntax { name: "(syntax)".to_owned(), text: error.to_string() }
     })
+}
+
+fn now(state: &State<'_, '_>) -> Timestamp {
+    let now = state.lookup("now").and_then(|now| i64::try_from(now).ok());
+    now.map_or_else(Timestamp::now, Timestamp)
 }
 
 /// Filters that templates may use beside minijinja's own.
@@ -122,6 +159,12 @@ fn filters(environment: &mut Environment<'static>) {
     environment.add_filter("words", |seconds: u64| text::words(seconds));
     environment.add_filter("clock", |at: i64| text::clock(Timestamp(at)));
     environment.add_filter("stamp", |at: i64| text::stamp(Timestamp(at)));
+    // These two need the page's present time, which every template has as `now`.
+    environment
+        .add_filter("ago", |state: &State<'_, '_>, at: i64| text::ago(Timestamp(at), now(state)));
+    environment.add_filter("short", |state: &State<'_, '_>, at: i64| {
+        text::short(Timestamp(at), now(state))
+    });
 }
 
 #[cfg(test)]

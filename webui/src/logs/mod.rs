@@ -21,7 +21,7 @@ use model::LogId;
 pub const CHUNK: u64 = 1_000;
 
 /// Where the text of logs comes from. [`Feed`] in earnest.
-pub trait LogText: Send + Sync {
+pub trait LogText: std::fmt::Debug + Send + Sync {
     /// At most `limit` lines from line `first` (from 0) on; none past the end.
     ///
     /// # Errors

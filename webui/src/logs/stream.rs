@@ -141,7 +141,7 @@ pub fn follow<P: Fn() -> Option<Progress> + Send + 'static>(
                         return Some((Ok(event), Some((source, renderer, next, progress, idle))));
                     }
                     Ok(_) if done => {
-                        return Some((Ok(Event::default().event("end").data("")), None));
+                        return Some((Ok(Event::default().event("end").data("end")), None));
                     }
                     Ok(_) => {}
                     Err(error) => {
@@ -150,7 +150,7 @@ pub fn follow<P: Fn() -> Option<Progress> + Send + 'static>(
                     }
                 }
                 if now.is_none() || failures > FAILURES {
-                    return Some((Ok(Event::default().event("end").data("")), None));
+                    return Some((Ok(Event::default().event("end").data("end")), None));
                 }
             }
             idle += 1;

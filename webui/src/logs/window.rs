@@ -1,12 +1,10 @@
 //! Which lines of a log a page shows.
 
-use serde::Serialize;
-
 /// Lines on one page: as many as a browser shows without effort.
 pub const PAGE: u64 = 10_000;
 
 /// Lines of a log, numbered from 1 as pages number them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// The first line.
     pub first: u64,

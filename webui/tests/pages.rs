@@ -1,0 +1,517 @@
+//! Every page of the small world over HTTP: rows P01 and P08 to P20, W06 and W08.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap
+)]
+
+mod fixture;
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode, header},
+};
+use fixture::NASTY;
+use model::segment;
+use regex::Regex;
+use std::sync::Arc;
+use tower::ServiceExt;
+use webui::{
+    Site,
+    server::{App, router},
+};
+
+fn site(more: &serde_json::Value) -> Site {
+    let mut spec = serde_json::json!({"masterRef": {"name": "m"}});
+    spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    Site::new(serde_json::from_value(spec).unwrap()).unwrap()
+}
+
+fn app() -> Arc<App> {
+    fixture::app(site(&serde_json::json!({})))
+}
+
+async fn ask(app: &Arc<App>, path: &str) -> (StatusCode, HeaderMap, String) {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let response = router(app.clone()).oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, 64 << 20).await.unwrap();
+    (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn page(path: &str) -> String {
+    let (status, _, body) = ask(&app(), path).await;
+    assert_eq!(status, StatusCode::OK, "{path}: {body}");
+    body
+}
+
+async fn refused(path: &str, status: u16, words: &[&str]) {
+    let (got, _, body) = ask(&app(), path).await;
+    assert_eq!(got.as_u16(), status, "{path}: {body}");
+    for word in words {
+        assert!(body.contains(word), "{path} lacks {word}: {body}");
+    }
+    assert!(body.contains("</footer>"), "{path} is no page");
+}
+
+/// The numbers of the builds that a page's list links to, in their order.
+fn builds(html: &str, builder: &str) -> Vec<u64> {
+    let link = format!(
+        "href=\"[./]*builders/{}/builds/(\\d+)\"",
+        regex::escape(&segment(builder).to_string())
+    );
+    let mut numbers: Vec<u64> =
+        Regex::new(&link).unwrap().captures_iter(html).map(|c| c[1].parse().unwrap()).collect();
+    numbers.dedup();
+    numbers
+}
+
+#[tokio::test]
+async fn p01_the_welcome_page_leads_to_all_others_and_says_who_must_act() {
+    let html = page("/").await;
+    for to in [
+        "waterfall",
+        "waterfall/help",
+        "builders",
+        "one_line_per_build",
+        "changes",
+        "buildslaves",
+        "about",
+    ] {
+        assert!(html.contains(&format!("href=\"./{to}\"")), "{to}");
+    }
+    assert!(html.contains("2 of 7 builders are failing"), "{html}");
+    assert!(html.contains("href=\"./builders/unit%20win%2F32/builds/26/steps/test/logs/stdio\""));
+    assert!(html.contains("3 in a row") && html.contains("2 running, 2 pending"));
+}
+
+#[tokio::test]
+async fn p01_the_welcome_page_is_the_template_root_html() {
+    let app = fixture::app(site(
+        &serde_json::json!({"templates": {"root.html": "own <{{ builders|length }}>"}}),
+    ));
+    assert_eq!(ask(&app, "/").await.2, "own <7>");
+}
+
+#[tokio::test]
+async fn p08_one_builds_steps_stand_in_time_newest_first_without_a_frame() {
+    let html = page("/buildstatus?builder=unit+win%2F32&number=26").await;
+    let at = |word: &str| html.find(word).unwrap_or_else(|| panic!("no {word}"));
+    assert!(at(">test failed (1)<") < at(">compile<") && at(">compile<") < at(">git<"));
+    assert!(at(">git<") < at("Build 26") && !html.contains("<nav"));
+    assert!(page("/buildstatus?builder=docs&number=-1").await.contains("Build 27"), "the last one");
+    refused("/buildstatus?number=1", 400, &["builder= is missing"]).await;
+    refused("/buildstatus?builder=docs", 400, &["number= is missing"]).await;
+    refused("/buildstatus?builder=nosuch&number=1", 404, &["nosuch"]).await;
+    refused("/buildstatus?builder=docs&number=900", 404, &["no build 900"]).await;
+    refused("/buildstatus?builder=docs&number=x", 404, &["“x” is no number"]).await;
+}
+
+#[tokio::test]
+async fn p09_each_builder_has_its_last_build_and_arguments_narrow_them() {
+    let html = page("/builders").await;
+    assert_eq!(builds(&html, "unit win/32"), [26]);
+    assert_eq!(builds(&html, "docs"), [26], "running builds are not the last one");
+    let html = page("/builders?builder=docs&builder=try").await;
+    assert_eq!((builds(&html, "docs"), builds(&html, "deploy")), (vec![26], vec![]));
+    let html = page("/builders?category=release").await;
+    assert_eq!((builds(&html, "deploy"), builds(&html, "docs")), (vec![26], vec![]));
+    // Every fourth build of the world is of no branch.
+    assert_eq!(builds(&page("/builders?branch=trunk&builder=docs").await, "docs"), [24]);
+    assert_eq!(builds(&page("/builders?branch=master&builder=docs").await, "docs"), [26]);
+    assert_eq!(builds(&page("/builders?branch=none").await, "docs"), [] as [u64; 0]);
+    assert!(page("/builders?builder=%3Ci%3E").await.contains("no builder named “&lt;i&gt;”"));
+}
+
+#[tokio::test]
+async fn p10_a_builder_shows_what_runs_waits_and_was() {
+    let html = page("/builders/unit-linux").await;
+    assert!(html.contains("Build 27") && html.contains("force build &lt;now&gt;"));
+    assert_eq!(html.matches("for alice").count(), 2);
+    assert!(html.contains("feature/x"));
+    assert!(html.contains("waterfall?builder=unit-linux"));
+    assert!(
+        html.contains("buildslaves/w1") && html.contains("not connected") == html.contains("w2")
+    );
+}
+
+#[tokio::test]
+async fn p10_numbuilds_says_how_many_builds_are_listed_and_five_is_the_default() {
+    let five = builds(&page("/builders/release").await, "release");
+    assert_eq!(five, [26, 25, 24, 23, 22]);
+    assert_eq!(builds(&page("/builders/release?numbuilds=7").await, "release").len(), 7);
+    assert!(page("/builders/release").await.contains("?numbuilds=25\">Show more"));
+    let app = fixture::app(site(&serde_json::json!({"numbuilds": 3})));
+    assert_eq!(builds(&ask(&app, "/builders/release").await.2, "release").len(), 3, "the setting");
+    for bad in ["0", "-1", "x", "1001", "99999999999999999999"] {
+        let path = format!("/builders/release?numbuilds={bad}");
+        refused(&path, 400, &[&format!("numbuilds={bad}"), "from 1 to 1000"]).await;
+    }
+}
+
+#[tokio::test]
+async fn p10_properties_filter_builds_and_requests_by_their_text() {
+    let of = |query: &'static str| async move {
+        let html = page(&format!("/builders/unit-linux?numbuilds=4&{query}")).await;
+        let pending = html.matches("force build").count();
+        let mut numbers = builds(&html, "unit-linux");
+        numbers.retain(|n| *n != 27);
+        (numbers, pending)
+    };
+    assert_eq!(of("property.parity=odd").await, (vec![25, 23, 21, 19], 2));
+    assert_eq!(of("property.parity=even").await, (vec![26, 24, 22, 20], 0));
+    assert_eq!(of("property.clean=True").await.0, [26, 24, 22, 20]);
+    assert_eq!(of("property.parity=odd&property.clean=true").await.0, [] as [u64; 0]);
+    assert_eq!(of("property.parity=odd&property.parity=even").await.0, [26, 25, 24, 23]);
+    assert_eq!(of("property.nosuch=x").await, (vec![], 0));
+    let html = page("/builders/unit-linux?property.parity=even").await;
+    assert!(!html.contains("<b>Build 27</b>"), "running builds are filtered, too");
+    assert!(html.contains("property.parity: even"), "the filter in use can be seen and removed");
+}
+
+#[tokio::test]
+async fn p11_a_build_has_its_steps_logs_sources_properties_people_and_times() {
+    let html = page("/builders/unit%20win%2F32/builds/26").await;
+    for words in [
+        "failed test",
+        "test failed (1)",
+        "steps/compile/logs/build.log",
+        "logs/long%20log",
+        "href=\"https://dl.example.org/app\"",
+        "Failing since",
+        "build 23",
+        "3 in a row",
+        "<dt>Branch<dd>master",
+        "got_revision",
+        "&lt;evil&gt;",
+        "{&quot;&lt;a&gt;&quot;:",
+        "any &lt;change&gt;",
+        "<dt>Owners<dd>alice",
+        "buildslaves/w2",
+        "<dt>Started",
+        "<dt>Finished",
+        "<dt>Elapsed",
+        "2 changes",
+        "builds/25\">Previous",
+    ] {
+        assert!(html.contains(words), "no {words}: {html}");
+    }
+    assert!(!html.contains("builds/27"), "there is none after it");
+    assert!(!html.contains("href=\"javascript:"), "a step's link runs no script");
+    assert!(page("/builders/docs/builds/26").await.contains("builds/27\">Next"));
+    assert!(!page("/builders/docs/builds/26").await.contains("steps/configure"), "a hidden step");
+}
+
+#[tokio::test]
+async fn p11_a_number_below_zero_counts_from_the_end() {
+    assert!(page("/builders/docs/builds/-1").await.contains("build 27</span>"));
+    assert!(page("/builders/docs/builds/-2").await.contains("build 26</span>"));
+    refused("/builders/docs/builds/-999", 404, &["so many builds"]).await;
+    refused("/builders/docs/builds/-9223372036854775808", 404, &["so many builds"]).await;
+}
+
+#[tokio::test]
+async fn p11_a_build_that_runs_says_how_long_it_will_take() {
+    let html = page("/builders/unit-linux/builds/27").await;
+    assert!(html.contains("<progress class=y") && html.contains(" of about "), "{html}");
+    assert!(html.contains("<dt>Finished<dd>about "));
+}
+
+#[tokio::test]
+async fn p11_a_try_build_shows_its_patch() {
+    let html = page("/builders/try/builds/26").await;
+    assert!(html.contains("by Eli &lt;eli@example.org&gt;: try this"), "{html}");
+    assert!(html.contains("-&lt;old&gt;") && html.contains("Level 1"));
+}
+
+#[tokio::test]
+async fn p12_a_step_is_found_by_its_name_and_by_its_number() {
+    for step in ["test", "3"] {
+        let html = page(&format!("/builders/unit%20win%2F32/builds/26/steps/{step}")).await;
+        assert!(html.contains("<h1>test</h1>") && html.contains("logs/long%20log/text"), "{html}");
+        assert!(html.contains("25000") && html.contains("<dt>Usually<dd>"));
+    }
+    let nosuch = "/builders/unit%20win%2F32/builds/26/steps/tets";
+    refused(nosuch, 404, &["no step named “tets”", "steps/compile"]).await;
+}
+
+const LOGS: &str = "/builders/unit%20win%2F32/builds/26/steps/test/logs";
+
+#[tokio::test]
+async fn p13_a_log_tells_its_channels_apart_and_leads_to_the_first_error() {
+    let html = page(&format!("{LOGS}/stdio")).await;
+    assert!(html.contains("<details><summary>Header, 8 lines: python3 runtests.py"), "{html}");
+    assert!(
+        html.contains("<p id=l16><a href=\"#l16\">16</a><span><span class=\"a1 a31\">FAIL</span>")
+    );
+    assert!(
+        html.contains("<p id=l17 class=le>") && html.contains("&lt;b&gt;Lists differ&lt;/b&gt;")
+    );
+    assert!(html.contains("href=\"#l16\">First error, line 16<"));
+    assert!(html.contains("href=\"stdio/text\"") && html.contains("</footer>"));
+    assert!(!html.contains("data-stream"), "it is complete");
+    assert!(page(&format!("{LOGS}/empty")).await.contains("This log is empty"));
+}
+
+#[tokio::test]
+async fn p13_a_long_log_is_shown_page_by_page() {
+    let html = page(&format!("{LOGS}/long%20log")).await;
+    assert!(html.contains("id=l1>") && html.contains("id=l10000>") && !html.contains("id=l10001>"));
+    assert!(html.contains("?first=10001") && html.contains("?first=20001"));
+    let html = page(&format!("{LOGS}/long%20log?first=20001")).await;
+    assert!(html.contains("id=l25000>") && !html.contains("id=l20000>"));
+    let html = page(&format!("{LOGS}/long_log?first=99999")).await;
+    assert!(html.contains("id=l25000>"), "by slug, and beyond the end");
+    refused(&format!("{LOGS}/stdio?first=0"), 400, &["first=0"]).await;
+    refused(&format!("{LOGS}/stdio?first=x"), 400, &["first=x"]).await;
+}
+
+#[tokio::test]
+async fn p13_a_log_that_is_written_offers_the_stream_of_its_lines() {
+    let (_, _, html) = ask(&app(), "/builders/unit-linux/builds/27").await;
+    let link = Regex::new("href=\"[./]*(builders/unit-linux/builds/27/steps/[a-z]+)\"").unwrap();
+    let step = link.captures_iter(&html).last().unwrap()[1].to_owned();
+    let html = page(&format!("/{step}/logs/stdio")).await;
+    assert!(html.contains("data-stream=\"stdio/live?first=3\""), "{html}");
+    let (status, headers, _) = ask_head(&format!("/{step}/logs/stdio/live?first=1")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(headers[header::CONTENT_TYPE], "text/event-stream");
+}
+
+/// Status and headers, with the first piece of the body.
+async fn ask_head(path: &str) -> (StatusCode, HeaderMap, String) {
+    use futures_util::StreamExt;
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let response = router(app()).oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let first = body.into_data_stream().next().await.unwrap().unwrap();
+    (parts.status, parts.headers, String::from_utf8(first.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn p13_watchers_of_a_finished_log_get_its_lines_and_the_end() {
+    let (status, _, body) = ask(&app(), &format!("{LOGS}/stdio/live?first=16")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body.starts_with("event: lines\ndata: <p id=l16>"), "{body}");
+    assert!(body.ends_with("event: end\ndata: end\n\n"), "{body:?}");
+    refused(&format!("{LOGS}/stdio/live?first=x"), 400, &["first=x"]).await;
+}
+
+#[tokio::test]
+async fn p13_an_html_log_is_a_page_of_its_own_that_can_run_nothing() {
+    let (status, headers, body) = ask(&app(), &format!("{LOGS}/report.html")).await;
+    assert_eq!(
+        (status, body.as_str()),
+        (StatusCode::OK, "<h1>Report</h1><script>alert(1)</script>\n")
+    );
+    let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.starts_with("sandbox; default-src 'none'") && !policy.contains("script"));
+    assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+}
+
+#[tokio::test]
+async fn p13_a_log_that_is_gone_is_an_error_in_plain_words() {
+    refused(&format!("{LOGS}/old"), 410, &["deleted this log"]).await;
+    refused(&format!("{LOGS}/nosuch"), 404, &["no log named “nosuch”", "logs/stdio"]).await;
+    refused(&format!("{LOGS}/{}", segment(NASTY)), 404, &["The master has this log no more"]).await;
+}
+
+#[tokio::test]
+async fn p14_plain_text_is_the_programs_own_without_headers() {
+    let (status, headers, body) = ask(&app(), &format!("{LOGS}/stdio/text")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(headers[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+    assert!(body.starts_with("\x1b[32mok\x1b[0m     1  test_pager_first_page\n"), "{body:?}");
+    assert!(
+        body.contains("test_quote_trailing_backslash\nTraceback (most")
+            && !body.contains("elapsedTime")
+    );
+    assert!(body.ends_with("bright\x1b[0m\n"));
+    let (_, _, long) = ask(&app(), &format!("{LOGS}/long%20log/text")).await;
+    assert_eq!(long.lines().count() as u64, fixture::LONG_LINES);
+    assert!(long.ends_with("line 25000\n"));
+    let path = "/builders/unit%20win%2F32/builds/26/steps/compile/logs/build.log/text";
+    assert_eq!(ask(&app(), path).await.2, "plain <text>\nhnot a header\n");
+    assert_eq!(
+        ask(&app(), &format!("{LOGS}/report.html/text")).await.1[header::CONTENT_TYPE],
+        "text/plain; charset=utf-8"
+    );
+    assert_eq!(ask(&app(), &format!("{LOGS}/empty/text")).await.2, "");
+}
+
+#[tokio::test]
+async fn p15_changes_and_one_change_with_its_builds() {
+    let html = page("/changes").await;
+    assert_eq!(html.matches("<tr><th scope=row>").count(), 50);
+    assert!(html.contains("?numchanges=100"));
+    let html = page("/changes/50").await;
+    assert!(
+        html.contains("The check came after the open") && html.contains("src/log/pager.c"),
+        "{html}"
+    );
+    assert!(html.contains("builds/25\""));
+    refused("/changes/999", 404, &["no change “999”"]).await;
+    refused("/changes/x", 404, &["no change “x”"]).await;
+    refused("/changes?numchanges=0", 400, &["numchanges=0"]).await;
+}
+
+#[tokio::test]
+async fn p16_workers_and_one_worker_under_both_names() {
+    for path in ["/buildslaves", "/workers"] {
+        let html = page(path).await;
+        assert!(html.contains("not connected") && html.contains("disk &lt;full&gt;"), "{html}");
+        assert!(html.contains("builders/unit-linux"));
+        assert!(!page(&format!("{path}?no_builders=1")).await.contains("builders/unit-linux\""));
+    }
+    assert!(page("/workers/w1").await.contains("a &lt;big&gt; machine"));
+    assert!(page(&format!("/buildslaves/{}", segment(NASTY))).await.contains("paused"));
+    refused("/buildslaves/nosuch", 404, &["no worker named “nosuch”"]).await;
+    refused("/buildslaves?no_builders=maybe", 400, &["no_builders=maybe"]).await;
+}
+
+#[tokio::test]
+async fn p17_recent_builds_are_ordered_by_their_end() {
+    let html = page("/one_line_per_build").await;
+    assert_eq!(html.matches("<tr class=\"rl ").count(), 20);
+    assert_eq!(
+        page("/one_line_per_build?numbuilds=3&builder=docs")
+            .await
+            .matches("<tr class=\"rl ")
+            .count(),
+        3
+    );
+    assert_eq!(
+        builds(&page("/one_line_per_build?numbuilds=3&builder=docs&branch=trunk").await, "docs"),
+        [24, 20, 16]
+    );
+    refused("/one_line_per_build?numbuilds=x", 400, &["numbuilds=x"]).await;
+}
+
+#[tokio::test]
+async fn p20_about_tells_versions_and_the_meaning_of_the_marks() {
+    let html = page("/about").await;
+    for words in [
+        "Buildbot Status Operator",
+        "Buildbot 4.3.0",
+        "https://buildbot.net/",
+        "exception",
+        "every step passed",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn w06_categories_of_the_settings_hide_other_builders_everywhere() {
+    let app = fixture::app(site(&serde_json::json!({"categories": ["docs"]})));
+    for path in ["/", "/builders", "/one_line_per_build", "/workers", "/changes/50", "/workers/w1"]
+    {
+        let (status, _, html) = ask(&app, path).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        assert!(!html.contains("deploy") && !html.contains("unit-linux"), "{path}");
+    }
+    assert_eq!(ask(&app, "/builders/unit-linux").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(ask(&app, "/builders/unit-linux/builds/1").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(ask(&app, "/builders/docs/builds/1").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn w08_projects_repositories_revisions_and_tickets_are_links() {
+    let app = fixture::app(site(&serde_json::json!({
+        "projects": {"app": "https://app.example.org/?a=1&b=2"},
+        "repositories": {"*": "https://browse.example.org/{{ name[8:] }}"},
+        "revlink": {"*": "https://rev.example.org/%s"},
+        "changecommentlink": {"*": {"pattern": r"bug #(\d+)", "url": r"https://bugs.example.org/\1"}},
+    })));
+    for path in ["/builders/unit%20win%2F32/builds/25", "/changes/50"] {
+        let (_, _, html) = ask(&app, path).await;
+        for link in [
+            "href=\"https://app.example.org/?a=1&amp;b=2\"",
+            "href=\"https://browse.example.org/git.example.org/app.git\"",
+            "href=\"https://rev.example.org/",
+            "<a class=\"lk\" href=\"https://bugs.example.org/18\">bug #18</a>",
+        ] {
+            assert!(html.contains(link), "{path} lacks {link}: {html}");
+        }
+        assert!(!html.contains("href=\"javascript"));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_builder_is_a_404_that_offers_the_nearest_names() {
+    refused("/builders/unit-lnux", 404, &["no builder named “unit-lnux”", "builders/unit-linux\""])
+        .await;
+    refused("/builders/%3Cscript%3E", 404, &["“&lt;script&gt;”"]).await;
+    refused("/builders/%ff%00", 404, &["no builder named"]).await;
+    refused("/builders/docs/builds/900", 404, &["docs has no build 900"]).await;
+    refused("/builders/docs/builds/99999999999999999999", 404, &["is no number"]).await;
+}
+
+#[tokio::test]
+async fn lists_without_a_page_and_slashes_at_the_end_lead_to_the_page() {
+    for (path, to) in [
+        ("/one_box_per_builder", "builders"),
+        ("/builders/", "../builders"),
+        ("/builders/unit%20win%2F32/", "../unit%20win%2F32"),
+        ("/builders/docs/builds", "../docs"),
+        ("/builders/docs/builds/3/?a=b", "../3?a=b"),
+        ("/builders/docs/builds/3/steps", "../3"),
+        ("/builders/docs/builds/3/steps/git/logs", "../git"),
+    ] {
+        let (status, headers, _) = ask(&app(), path).await;
+        assert_eq!(status, StatusCode::TEMPORARY_REDIRECT, "{path}");
+        assert_eq!(headers[header::LOCATION], to, "{path}");
+    }
+}
+
+/// Follows every link from the first page on: each leads to a page, and no page lets through
+/// what a name, a comment, a property or a log holds.
+#[tokio::test]
+async fn no_link_is_dead_and_no_name_breaks_a_page() {
+    let app = app();
+    let href = Regex::new("(?:href|action)=\"?([^\"> ]+)").unwrap();
+    let base: url::Url = "http://host/".parse().unwrap();
+    let mut queue = vec![base.clone()];
+    let mut seen = std::collections::BTreeSet::new();
+    // One build of each builder stands for all of them.
+    let many = Regex::new("/builds/(?:[0-9]|1[0-9]|2[0-4])(?:/|$)|/changes/[1-4]").unwrap();
+    // Pages and files that have tests of their own.
+    let others = Regex::new("^/waterfall|^/[a-z]+\\.(css|js|svg)$").unwrap();
+    while let Some(url) = queue.pop() {
+        let path = url.path().to_owned() + &url.query().map_or(String::new(), |q| format!("?{q}"));
+        if url.host_str() != Some("host")
+            || many.is_match(url.path())
+            || !seen.insert(path.clone())
+            || others.is_match(&path)
+        {
+            continue;
+        }
+        let (status, headers, html) = ask(&app, &path).await;
+        let gone = path.contains(&segment(NASTY).to_string()) && path.contains("/logs/")
+            || path.contains("/logs/old")
+            || path.contains("/live");
+        assert!(
+            status == StatusCode::OK || status == StatusCode::TEMPORARY_REDIRECT || gone,
+            "{path}: {status}"
+        );
+        let kind = headers.get(header::CONTENT_TYPE).map_or("", |k| k.to_str().unwrap());
+        if !kind.starts_with("text/html") || path.contains("report.html") {
+            continue;
+        }
+        for raw in ["<script>", "<b>\"x\"", "<i>", "<img", "onerror=alert(1)>", "href=\"javascript"]
+        {
+            let allowed =
+                raw == "<i>" && html.matches("<i>").count() == html.matches("</i></a>").count();
+            assert!(allowed || !html.contains(raw), "{path} lets {raw} through");
+        }
+        assert_eq!(html.matches("<h1").count(), 1, "{path} has one headline");
+        for link in href.captures_iter(&html) {
+            queue.push(url.join(&link[1].replace("&amp;", "&")).unwrap());
+        }
+    }
+    assert!(seen.len() > 150, "{}", seen.len());
+    assert!(seen.iter().any(|p| p.contains(&segment(NASTY).to_string())));
+}
