@@ -153,7 +153,6 @@ fn mails_are_right(mails: &[Mail], truth: &[FinishedBuild], selected: &BTreeSet<
         repeats <= KILLS * truth.iter().map(|b| &b.builder).collect::<BTreeSet<_>>().len(),
         "{repeats} repeats"
     );
-    println!("{} builds, {} mails, {repeats} repeats", truth.len(), mails.len());
 }
 
 /// Reads the journal as it lies on disk. Returns builder and number of each finished build, in its order.
