@@ -86,7 +86,7 @@ impl Shared {
     /// Reads off the async threads.
     pub(crate) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
-        body: impl FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
+        body: impl Fn(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(self);
         tokio::task::spawn_blocking(move || shared.store.read(body))

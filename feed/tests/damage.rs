@@ -235,6 +235,17 @@ async fn fill(options: Options, expect: &str) {
     let mut consumer = mail(&feed).await;
     let mut ingest = feed.ingest();
     let mut written = 0;
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let reader = feed.clone();
+    let readers = tokio::spawn(async move {
+        let mut reads = 0;
+        while stopped.try_recv().is_err() {
+            let limits = SnapshotLimits { changes: 3, ..SnapshotLimits::default() };
+            reader.snapshot(limits).await.expect("reading goes on all the while");
+            reads += 1;
+        }
+        reads
+    });
     let error = loop {
         let events = (written + 1..=written + 20).map(added).collect();
         match ingest.commit(batch(events), &World::default()).await {
@@ -260,6 +271,12 @@ async fn fill(options: Options, expect: &str) {
     assert_eq!(snapshot.position.seq, written);
     assert!(!ingest.known().fresh);
 
+    for _ in 0..20 {
+        let again = ingest.commit(batch(vec![added(written + 1); 300]), &World::default()).await;
+        assert!(again.is_err());
+    }
+    stop.send(()).unwrap();
+    assert!(soon(readers).await.unwrap() > 0);
     fs::remove_file(&ballast).unwrap();
     ingest.commit(batch(vec![added(written + 1)]), &World::default()).await.unwrap();
     assert_eq!(feed.head().seq, written + 1);
@@ -271,13 +288,13 @@ async fn fill(options: Options, expect: &str) {
     feed.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_stops_batches_but_not_readers_and_heals() {
     let options = Options { tail_bytes: 1, ..options() };
     fill(options, "full").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reserve_on_the_disk_is_left_to_acknowledgements() {
     let options = Options { tail_bytes: 1, min_free_bytes: 300_000, ..options() };
     fill(options, "are free").await;

@@ -124,12 +124,6 @@ impl LogCache {
         number: u64,
         total: u64,
     ) -> Result<Option<Arc<str>>, LogError> {
-        let key = Key { database, log: log.0, chunk: number };
-        let disk = Arc::clone(&self.disk);
-        let kept = tokio::task::spawn_blocking(move || disk.get(key)).await.unwrap_or(None);
-        if let Some(text) = kept {
-            return Ok(Some(text.into()));
-        }
         let first = number * CHUNK;
         let limit = CHUNK.min(total - first);
         let text = self.fetch(Range { database, log, first, limit }, true).await?;
@@ -137,10 +131,8 @@ impl LogCache {
         Ok(whole.then_some(text))
     }
 
-    /// Asks the master, unless somebody does so already.
+    /// Looks on the disk (if such lines are kept) and asks the master, unless somebody is at it.
     async fn fetch(&self, range: Range, keep: bool) -> Fetched {
-        let source = self.source.read().unwrap_or_else(|e| e.into_inner()).clone();
-        let source = source.ok_or(LogError::NoSource)?;
         let fetch = {
             let mut fetches = self.fetches.lock().unwrap_or_else(|e| e.into_inner());
             match fetches.get(&range).and_then(WeakShared::upgrade) {
@@ -148,7 +140,7 @@ impl LogCache {
                 None => {
                     // Those whose askers are gone.
                     fetches.retain(|_, fetch| fetch.upgrade().is_some());
-                    let fetch = self.start(source, range, keep);
+                    let fetch = self.start(range, keep);
                     fetches.extend(fetch.downgrade().map(|weak| (range, weak)));
                     fetch
                 }
@@ -157,26 +149,31 @@ impl LogCache {
         fetch.await
     }
 
-    fn start(&self, source: Arc<dyn LogSource>, range: Range, keep: bool) -> Fetch {
+    fn start(&self, range: Range, keep: bool) -> Fetch {
+        let source = self.source.read().unwrap_or_else(|e| e.into_inner()).clone();
         let permits = Arc::clone(&self.permits);
         let disk = Arc::clone(&self.disk);
         let shared = Arc::clone(&self.shared);
+        let Range { database, log, first, limit } = range;
+        let key = Key { database, log: log.0, chunk: first / CHUNK };
         async move {
+            if keep {
+                let disk = Arc::clone(&disk);
+                let kept = tokio::task::spawn_blocking(move || disk.get(key)).await;
+                if let Ok(Some(text)) = kept {
+                    return Ok(text.into());
+                }
+            }
+            let source = source.ok_or(LogError::NoSource)?;
             // Closed only with the feed.
             let _permit = permits.acquire().await.map_err(|_| LogError::NoSource)?;
             let text: Arc<str> = read(&*source, range).await?.into();
-            let whole = count(&text) == range.limit && text.len() <= MOST_BYTES;
-            // Rows of a new database may have taken the place of these meanwhile.
-            if keep
-                && whole
-                && shared.database() == range.database
-                && shared.store.check_room().is_ok()
-            {
-                let Range { database, log, first, .. } = range;
-                let key = Key { database, log: log.0, chunk: first / CHUNK };
+            let whole = count(&text) == limit && text.len() <= MOST_BYTES;
+            // Another database may have come meanwhile, with other logs of the same keys.
+            if keep && whole && shared.database() == database && shared.store.check_room().is_ok() {
                 let text = Arc::clone(&text);
-                // Nobody has to wait for the disk.
-                tokio::task::spawn_blocking(move || disk.put(key, &text));
+                // Whoever asks after this finds it on disk.
+                let _ = tokio::task::spawn_blocking(move || disk.put(key, &text)).await;
             }
             Ok(text)
         }

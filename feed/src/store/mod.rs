@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -28,20 +28,29 @@ pub(crate) struct Store {
     min_free_bytes: u64,
     database: RwLock<Option<Database>>,
     closed: AtomicBool,
+    /// How often the file was opened again.
+    opened: AtomicU64,
 }
 
 impl Store {
-    /// Reads in one consistent transaction.
+    /// Reads in one consistent transaction. Reads twice if a write failed meanwhile.
     pub(crate) fn read<T>(
         &self,
-        body: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
+        body: impl Fn(&ReadTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let result = self.with(|database| body(&database.begin_read()?));
-        self.note(&result);
-        if needs_reopening(&result) {
-            self.reopen();
+        let read = || {
+            let opened = self.opened.load(Ordering::Acquire);
+            let result = self.with(|database| body(&database.begin_read()?));
+            self.note(&result);
+            if needs_reopening(&result) {
+                self.reopen(opened);
+            }
+            result
+        };
+        match read() {
+            Err(StoreError::Io(_) | StoreError::DiskFull(_)) => read(),
+            result => result,
         }
-        result
     }
 
     /// Writes in one transaction, on disk when this returns. After an error nothing is written.
@@ -50,8 +59,9 @@ impl Store {
         body: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         if self.is_down() {
-            self.reopen();
+            self.reopen(self.opened.load(Ordering::Acquire));
         }
+        let opened = self.opened.load(Ordering::Acquire);
         let result = self.with(|database| {
             let mut transaction = database.begin_write()?;
             // The file opens at once after a crash, and a torn commit can't be taken for a whole one.
@@ -62,7 +72,7 @@ impl Store {
         });
         self.note(&result);
         if needs_reopening(&result) {
-            self.reopen();
+            self.reopen(opened);
         }
         result
     }
@@ -117,14 +127,16 @@ impl Store {
         }
     }
 
-    fn reopen(&self) {
-        if self.closed.load(Ordering::Acquire) {
+    /// Opens the file anew, unless somebody did so since it was opened for the `opened`th time.
+    fn reopen(&self, opened: u64) {
+        let mut database = self.database.write().unwrap_or_else(|e| e.into_inner());
+        if self.closed.load(Ordering::Acquire) || self.opened.load(Ordering::Acquire) != opened {
             return;
         }
-        let mut database = self.database.write().unwrap_or_else(|e| e.into_inner());
+        self.opened.fetch_add(1, Ordering::AcqRel);
         shut(database.take());
         match open::database(&self.file, self.cache_bytes, false) {
-            Ok(opened) => *database = Some(opened),
+            Ok(anew) => *database = Some(anew),
             Err(error) => tracing::error!(%error, "the journal cannot be opened again"),
         }
     }

@@ -15,7 +15,10 @@ use std::{
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{RwLock, atomic::AtomicBool},
+    sync::{
+        RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 /// An open journal.
@@ -89,6 +92,7 @@ pub(crate) fn open(
         min_free_bytes,
         database: RwLock::new(Some(database)),
         closed: AtomicBool::new(false),
+        opened: AtomicU64::new(0),
     };
     Ok(Opened { store, journal, lost })
 }
