@@ -12,7 +12,7 @@ use crate::{
     view::BuilderView,
 };
 use minijinja::{Value, context};
-use model::{Build, BuildId, Change, Outcome, SourceStamp, Step, short_name};
+use model::{Build, BuildId, Change, LogKind, Outcome, SourceStamp, Step, short_name};
 
 /// Most characters of a property's value on the page.
 const VALUE: usize = 500;
@@ -129,6 +129,7 @@ pub fn step_line(
             url => log_path(name, number, &step.name, &log.name),
             lines => log.lines,
             complete => log.complete,
+            deleted => log.kind == LogKind::Deleted,
         }
     });
     let urls =

@@ -8,7 +8,7 @@ use crate::{
     view::BuilderView,
 };
 use minijinja::{Value, context};
-use model::{Build, Log, Step, segment};
+use model::{Build, Log, LogKind, Step, segment};
 
 /// Where the template has the lines go. Nothing from outside can hold it: it would be escaped.
 const LINES: &str = "<!--lines-->";
@@ -37,7 +37,7 @@ pub fn page(
     let name = segment(&log.name).to_string();
     let running = !log.complete && step.complete_at.is_none();
     let others = step.logs.iter().map(|l| {
-        context! { name => l.name.clone(), url => log_path(builder.name(), build.number, &step.name, &l.name), on => l.id == log.id }
+        context! { name => l.name.clone(), url => log_path(builder.name(), build.number, &step.name, &l.name), on => l.id == log.id, deleted => l.kind == LogKind::Deleted }
     });
     let page = ask.render(
         "log.html",

@@ -21,7 +21,11 @@ pub fn owned<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Vec<String> {
 
 /// One build as a line of a list.
 pub fn build_line(ask: &Ask<'_>, builder: &BuilderView, build: &BuildRow) -> Value {
-    let text = if build.text.is_empty() { word(build.outcome) } else { &*build.text };
+    let text = match &*build.text {
+        // Buildbot's longer way to say it.
+        "" | "build successful" => word(build.outcome),
+        text => text,
+    };
     let eta = builder.eta(build, ask.now);
     let changes: Vec<Value> = build
         .changes
