@@ -1,26 +1,25 @@
-//! Serves the pages of the tests' small world, to look at them: `cargo run --example preview`.
+//! Serves invented builds, to look at the pages without a master:
+//! `cargo run -p webui --example preview -- [BUILDERS [BUILDS [PORT]]]`
+#![allow(clippy::print_stdout)]
 
-#[path = "../tests/fixture/mod.rs"]
-#[allow(dead_code, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
-mod fixture;
-
-use std::{error::Error, net::Ipv4Addr};
-use webui::{Site, server::router};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use webui::{Site, listen, server, testing, view::Shared};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut numbers = std::env::args().skip(1).map(|n| n.parse::<u64>());
+    let mut next = |or| numbers.next().transpose().map(|n| n.unwrap_or(or));
+    let (builders, builds, port) = (next(8)?, next(60)?, next(0)?);
     let spec = serde_json::from_value(serde_json::json!({
-        "masterRef": {"name": "preview"},
-        "changecommentlink": {"*": {"pattern": r"bug #(\d+)", "url": r"https://bugs.example.org/\1"}},
-        "revlink": {"*": "https://git.example.org/app/commit/%s"},
+        "masterRef": { "name": "demo" },
+        "httpPort": format!("tcp:{port}:interface=127.0.0.1"),
     }))?;
-    let app = fixture::app(Site::new(spec)?);
-    let port = std::env::args().nth(1).map_or(Ok(0), |port| port.parse())?;
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    #[allow(clippy::print_stdout, reason = "a preview tells where it is")]
-    {
-        println!("http://{}/", listener.local_addr()?);
-    }
-    axum::serve(listener, router(app)).await?;
+    let site = Site::new(spec)?;
+    let listening = listen::bind(&site.spec.http_port).await?;
+    println!("{}", listening.address());
+    let view = Shared::new(testing::site(builders, builds, 6));
+    let app = Arc::new(server::App { view, site, feed: None, logs: None });
+    listening.serve(server::router(app), CancellationToken::new()).await?;
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! [`view::View`] is all that is known of a master, fed by [`view::follow`]. A page is a pure
 //! function from an [`Ask`] (view, settings, query) to [`Html`]; [`server`] does the rest.
 
+mod caching;
+pub mod listen;
 pub mod logs;
 mod page;
 pub mod pages;
@@ -10,7 +12,9 @@ pub mod public_html;
 mod query;
 pub mod server;
 mod site;
+mod statics;
 mod templates;
+pub mod testing;
 pub mod text;
 pub mod view;
 pub mod waterfall;

@@ -1,15 +1,24 @@
 //! The pages over HTTP: routes, caching, compression, headers.
 
-use crate::{Ask, Html, PageError, Query, Site, logs::LogText, pages, view::Shared};
+use crate::{
+    Ask, Html, PageError, Query, Site,
+    caching::{self, Cache},
+    logs::LogText,
+    pages, statics,
+    view::Shared,
+    waterfall,
+};
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    middleware,
     response::{IntoResponse, Response},
 };
 use feed::Feed;
 use model::Timestamp;
 use std::sync::Arc;
+use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
 /// What handlers share.
 #[derive(Debug)]
@@ -87,7 +96,7 @@ fn root_of(path: &str) -> String {
 }
 
 /// The theme of the cookie that `enhance.js` sets.
-fn theme_of(headers: &HeaderMap) -> Option<&'static str> {
+pub(crate) fn theme_of(headers: &HeaderMap) -> Option<&'static str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
     cookies.flat_map(|line| line.split(';')).find_map(|cookie| match cookie.trim() {
         "theme=dark" => Some("dark"),
@@ -96,7 +105,28 @@ fn theme_of(headers: &HeaderMap) -> Option<&'static str> {
     })
 }
 
-/// All routes.
+/// What a page may load and do: only what comes from here, and no script or style within it.
+const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+    connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'self'";
+
+/// All routes: pages with their tags and cache, the files they need, compression, and headers
+/// that keep browsers from doing more than they are told.
 pub fn router(app: Arc<App>) -> Router {
-    pages::routes().with_state(app)
+    let shelf = (app.clone(), Arc::new(Cache::default()));
+    let header = |name: &'static str, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
+    };
+    pages::routes()
+        .merge(waterfall::routes())
+        .layer(middleware::from_fn_with_state(shelf, caching::cached))
+        .merge(statics::routes())
+        .layer(CompressionLayer::new())
+        .layer(header("content-security-policy", CONTENT_POLICY))
+        .layer(header("x-content-type-options", "nosniff"))
+        .layer(header("referrer-policy", "same-origin"))
+        .with_state(app)
 }

@@ -10,10 +10,12 @@ mod head;
 mod help;
 pub mod layout;
 pub mod live;
+mod serve;
 mod write;
 
 pub use args::{Args, is_failing};
 pub use help::help;
+pub use serve::routes;
 pub use write::{class, word};
 
 use crate::{Ask, Html, PageError};

@@ -1,0 +1,138 @@
+//! Serving on TCP, one interface of it, or a UNIX socket (row W01), and stopping in good order.
+
+use crate::server::App;
+use axum::Router;
+use crds::Listen;
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+
+/// How long requests that run are waited for when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why a server does not listen.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {listen}: {source}")]
+pub struct ListenError {
+    listen: Listen,
+    source: io::Error,
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub enum Listening {
+    /// On TCP.
+    Tcp(TcpListener),
+    /// On a UNIX socket, and its path, which is removed at the end.
+    Unix(UnixListener, PathBuf),
+}
+
+/// Begins to listen.
+///
+/// # Errors
+/// [`ListenError`] with what the system says: in use, no permission, no such folder.
+pub async fn bind(listen: &Listen) -> Result<Listening, ListenError> {
+    let fail = |source| ListenError { listen: listen.clone(), source };
+    match listen {
+        Listen::Tcp { port, interface: Some(address) } => {
+            TcpListener::bind((*address, *port)).await.map(Listening::Tcp).map_err(fail)
+        }
+        Listen::Tcp { port, interface: None } => {
+            // `::` takes IPv4 too where the system has IPv6 at all.
+            let any = SocketAddr::from((IpAddr::V6(Ipv6Addr::UNSPECIFIED), *port));
+            match TcpListener::bind(any).await {
+                Ok(listener) => Ok(Listening::Tcp(listener)),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(fail(error)),
+                Err(_) => {
+                    TcpListener::bind(("0.0.0.0", *port)).await.map(Listening::Tcp).map_err(fail)
+                }
+            }
+        }
+        Listen::Unix { path, mode } => {
+            let socket = unix(path, *mode).await.map_err(fail)?;
+            Ok(Listening::Unix(socket, path.clone()))
+        }
+    }
+}
+
+/// Makes a UNIX socket; one that a dead process left behind is replaced.
+async fn unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let socket = match UnixListener::bind(path) {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse
+                && tokio::net::UnixStream::connect(path).await.is_err() =>
+        {
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)?
+        }
+        other => other?,
+    };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    Ok(socket)
+}
+
+impl Listening {
+    /// Where: `http://127.0.0.1:8010/` or `unix:/path`.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|error| error.to_string(), |address| format!("http://{address}/")),
+            Self::Unix(_, path) => format!("unix:{}", path.display()),
+        }
+    }
+
+    /// Serves until `cancel`, then finishes what runs, for a few seconds at most.
+    ///
+    /// # Errors
+    /// What the system says when the socket fails.
+    pub async fn serve(self, router: Router, cancel: CancellationToken) -> io::Result<()> {
+        let stop = cancel.clone();
+        let stopped = async move { stop.cancelled().await };
+        let serve = async {
+            match self {
+                Self::Tcp(listener) => {
+                    axum::serve(listener, router).with_graceful_shutdown(stopped).await
+                }
+                Self::Unix(listener, path) => {
+                    let done = axum::serve(listener, router).with_graceful_shutdown(stopped).await;
+                    // A socket that is gone already is as good.
+                    let _ = std::fs::remove_file(path);
+                    done
+                }
+            }
+        };
+        // Streams of updates never end by themselves.
+        let late = async {
+            cancel.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            done = serve => done,
+            () = late => Ok(()),
+        }
+    }
+}
+
+/// Listens and serves a WebStatus until `cancel`.
+///
+/// # Errors
+/// [`ListenError`], for a socket that fails later too.
+pub async fn serve(
+    app: Arc<App>,
+    listen: &Listen,
+    cancel: CancellationToken,
+) -> Result<(), ListenError> {
+    let listening = bind(listen).await?;
+    tracing::info!(address = listening.address(), "serving pages");
+    let router = crate::server::router(app);
+    let fail = |source| ListenError { listen: listen.clone(), source };
+    listening.serve(router, cancel).await.map_err(fail)
+}
