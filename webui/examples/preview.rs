@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let site = Site::new(spec)?;
     let listening = listen::bind(&site.spec.http_port).await?;
     println!("{}", listening.address());
-    let view = Shared::new(testing::site(builders, builds, 6));
+    let view = Shared::new(testing::site(builders, builds, 6, model::Timestamp::now()));
     let app = Arc::new(server::App { view, site, feed: None, logs: None });
     listening.serve(server::router(app), CancellationToken::new()).await?;
     Ok(())

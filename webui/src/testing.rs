@@ -87,7 +87,7 @@ pub fn change(id: u64, ago: i64, author: &str) -> Change {
         id: ChangeId(id),
         author: author.into(),
         comments: format!("Change {id} of a file"),
-        revision: Some(format!("{:040x}", id * 0x9e37_79b9_7f4a_7c15)),
+        revision: Some(format!("{:040x}", id.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
         when: Timestamp(NOW.0 - ago * MIN),
         ..Change::default()
     }
@@ -189,7 +189,10 @@ const COMMENTS: &[&str] = &[
 ];
 
 /// A whole site, as busy as a real one: `builders` with `builds` each, of `steps` steps.
-pub fn site(builders: u64, builds: u64, steps: u64) -> View {
+///
+/// Its present is `now`.
+pub fn site(builders: u64, builds: u64, steps: u64, now: Timestamp) -> View {
+    let later = now.0 - NOW.0;
     let mut dice = Dice(7);
     let names: Vec<Builder> = (1..=builders)
         .map(|id| {
@@ -242,6 +245,13 @@ pub fn site(builders: u64, builds: u64, steps: u64) -> View {
             }
         }
     }
+    for time in all.iter_mut().flat_map(times) {
+        time.0 += later;
+    }
+    for change in &mut made {
+        change.when.0 += later;
+    }
+    let record = |seq, ago: i64, event| record(seq, ago - later / MIN, event);
     let mut view = view(names, all, made);
     let away = Worker { connected: false, ..worker(2, &[4, 6]) };
     view.apply(&record(1, 200, Event::WorkerConnected { worker: worker(2, &[4, 6]) }));
@@ -258,6 +268,17 @@ pub fn site(builders: u64, builds: u64, steps: u64) -> View {
         view.apply(&record(4 + n, 0, Event::RequestSubmitted { request }));
     }
     view
+}
+
+/// All moments of a build.
+fn times(build: &mut Build) -> Vec<&mut Timestamp> {
+    let mut all = vec![&mut build.started_at];
+    all.extend(&mut build.complete_at);
+    for step in &mut build.steps {
+        all.extend(&mut step.started_at);
+        all.extend(&mut step.complete_at);
+    }
+    all
 }
 
 /// Gives a build as many steps as wanted, by dividing its second one.
