@@ -198,10 +198,10 @@ async fn a_slow_consumer_reads_on_from_disk_what_memory_no_longer_holds() {
     let options = Options { tail_bytes: 1, ..options() };
     let feed = Feed::open(dir.path(), options).unwrap();
     let mut consumer = consumer(&feed).await;
-    for first in (1..=1000).step_by(100) {
+    for first in (1..=300).step_by(100) {
         add(&feed, first..first + 100).await;
     }
-    for id in 1..=1000 {
+    for id in 1..=300 {
         let (got, at) = next(&mut consumer).await;
         assert_eq!(got, id);
         consumer.acknowledge(at, None).await.unwrap();
@@ -341,7 +341,7 @@ async fn run(dir: &Path, steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
     #[test]
     fn any_interleaving_loses_nothing_and_repeats_nothing_that_is_done(steps in steps()) {
         let dir = tempfile::tempdir().unwrap();

@@ -243,7 +243,7 @@ async fn the_uid_is_made_once_and_another_is_refused() {
 }
 
 #[tokio::test]
-async fn a_second_process_is_refused_and_a_closed_feed_says_so() {
+async fn a_second_opener_is_refused_and_a_closed_feed_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let feed = open(dir.path());
     assert!(matches!(Feed::open(dir.path(), options()), Err(OpenError::InUse { .. })));
