@@ -49,6 +49,8 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(settings.timeout.min(Duration::from_secs(10)))
             .timeout(settings.timeout)
+            // The master has one core: it has better to do than to compress.
+            .no_gzip()
             .no_proxy()
             .user_agent(concat!("buildbot-status/", env!("CARGO_PKG_VERSION")))
             .build()

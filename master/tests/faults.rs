@@ -1,0 +1,237 @@
+//! Faults of a master, or of what is taken for one: each is told in plain words, none loses
+//! anything, none is given up.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/fake.rs"]
+mod fake;
+mod support;
+
+use fake::{Fake, Reply, Socket};
+use master::{Login, Settings, StateKind, run};
+use model::{Event, Outcome};
+use serde_json::json;
+use std::time::Duration;
+use support::Memory;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+fn settings(fake: &Fake) -> Settings {
+    let mut settings = Settings::new(format!("http://{}", fake.address).parse().unwrap());
+    settings.timeout = Duration::from_millis(500);
+    settings.ping = Duration::from_millis(200);
+    settings
+}
+
+struct Run {
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Run {
+    fn of(settings: Settings, journal: &Memory) -> Self {
+        let cancel = CancellationToken::new();
+        Self { task: tokio::spawn(run(settings, journal.clone(), cancel.clone())), cancel }
+    }
+
+    async fn stop(self) {
+        self.cancel.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+/// What a master that answers so is said to be.
+async fn told(path: &str, reply: Reply, kind: StateKind, word: &str) {
+    let fake = Fake::start(Socket::Good).await;
+    fake.reply(path, reply);
+    let journal = Memory::default();
+    let run = Run::of(settings(&fake), &journal);
+    journal.until(word, |s| s.saw(kind)).await;
+    run.stop().await;
+    let store = journal.store();
+    let state = store.states.iter().find(|s| s.kind == kind).unwrap();
+    assert!(state.text.contains(word), "{}", state.text);
+    assert_eq!((store.commits, store.events.len()), (0, 0));
+}
+
+const MASTERS: &str = "/api/v2/masters";
+
+#[tokio::test]
+async fn a_page_that_is_no_json_is_no_buildbot() {
+    let html = Reply::Raw("200 OK", "Content-Type: text/html\r\n", "<html>Jenkins</html>");
+    told(MASTERS, html, StateKind::NotBuildbot, "Jenkins").await;
+}
+
+#[tokio::test]
+async fn a_server_without_the_api_is_no_buildbot() {
+    let gone = Reply::Raw("404 Not Found", "", "nothing here");
+    told(MASTERS, gone, StateKind::NotBuildbot, "no /api/v2").await;
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let moved = Reply::Raw("302 Found", "Location: http://127.0.0.1:1/\r\n", "");
+    told(MASTERS, moved, StateKind::NotBuildbot, "302").await;
+}
+
+#[tokio::test]
+async fn a_master_that_forbids_reading_wants_a_login() {
+    let forbidden = Reply::Raw("403 Forbidden", "", r#"{"error": "Forbidden"}"#);
+    told(MASTERS, forbidden, StateKind::Denied, "none is set").await;
+}
+
+#[tokio::test]
+async fn a_buildbot_before_4_is_too_old() {
+    let gone = Reply::Raw("404 Not Found", "", "");
+    told("/config", gone, StateKind::OldApi, "4.0 or newer").await;
+    let old = Reply::Json(json!({"versions": [["Python", "3.9"], ["Buildbot", "3.11.9"]]}));
+    told("/config", old, StateKind::OldApi, "3.11.9").await;
+}
+
+#[tokio::test]
+async fn a_buildbot_0_8_is_told_by_its_own_api() {
+    let fake = Fake::start(Socket::Good).await;
+    fake.reply(MASTERS, Reply::Raw("404 Not Found", "", ""));
+    fake.reply("/json/project", Reply::Json(json!({"buildbotURL": "http://x/", "title": "t"})));
+    let journal = Memory::default();
+    let run = Run::of(settings(&fake), &journal);
+    journal.until("old", |s| s.saw(StateKind::OldApi)).await;
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_master_that_hangs_is_slow() {
+    told("/api/v2/builders", Reply::Hang, StateKind::Slow, "did not answer").await;
+}
+
+#[tokio::test]
+async fn a_master_that_fails_is_slow() {
+    let failed = Reply::Raw("503 Service Unavailable", "", "");
+    told(MASTERS, failed, StateKind::Slow, "503").await;
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_not_read_on() {
+    let fake = Fake::start(Socket::Good).await;
+    fake.reply("/api/v2/workers", Reply::Endless);
+    let journal = Memory::default();
+    let mut settings = settings(&fake);
+    settings.timeout = Duration::from_secs(30);
+    let run = Run::of(settings, &journal);
+    journal.until("slow", |s| s.saw(StateKind::Slow)).await;
+    run.stop().await;
+    assert!(journal.store().states.iter().any(|s| s.text.contains("more than 33554432 bytes")));
+}
+
+#[tokio::test]
+async fn nobody_there_is_down_and_tried_again() {
+    let fake = Fake::start(Socket::Good).await;
+    let mut settings = settings(&fake);
+    // A port that was just free.
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    settings.url = format!("http://{free}/").parse().unwrap();
+    let journal = Memory::default();
+    let run = Run::of(settings, &journal);
+    let down = |s: &support::Store| s.states.iter().filter(|s| s.kind == StateKind::Down).count();
+    journal.until("down twice", |s| down(s) >= 2).await;
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_half_open_connection_is_noticed() {
+    let fake = Fake::start(Socket::HalfOpen).await;
+    let journal = Memory::default();
+    let run = Run::of(settings(&fake), &journal);
+    journal.until("noticed", |s| s.saw(StateKind::Slow)).await;
+    journal.until("live again", support::Store::is_live).await;
+    run.stop().await;
+    assert!(fake.times_asked("GET /ws") >= 2);
+}
+
+#[tokio::test]
+async fn garbage_frames_are_passed_over_and_what_they_told_is_read() {
+    let fake = Fake::start(Socket::Good).await;
+    let journal = Memory::default();
+    let run = Run::of(settings(&fake), &journal);
+    journal.until("live", support::Store::is_live).await;
+    let change = json!({"changeid": 7, "author": "Ann", "comments": "c", "when_timestamp": 1});
+    fake.reply("/api/v2/changes", Reply::Json(json!({"changes": [change]})));
+    for garbage in ["", "not json", "[]", "\u{0}", r#"{"k":"changes/7/new","m":{"changeid":"x"}}"#]
+    {
+        fake.send(garbage);
+    }
+    fake.send(r#"{"k":"changes/8/new","m":{"changeid":8,"author":"Bob"}}"#);
+    journal.until("both changes", |s| s.events.len() == 2).await;
+    run.stop().await;
+    assert_eq!(fake.times_asked("GET /ws"), 1, "the connection was kept");
+}
+
+#[tokio::test]
+async fn one_row_that_cannot_be_read_does_not_hold_up_the_others() {
+    let fake = Fake::start(Socket::Good).await;
+    let broken = Reply::Raw("500 Internal Server Error", "", "{}");
+    fake.reply("/api/v2/builds/1/changes", broken);
+    let row = json!({"buildid": 1, "number": 1, "builderid": 1, "buildrequestid": 1, "complete": true,
+        "complete_at": 9, "started_at": 5, "results": 2, "properties": {}});
+    let request = json!({"buildrequestid": 1, "buildsetid": 1, "builderid": 1, "complete": true,
+        "results": 2, "complete_at": 9, "submitted_at": 4});
+    let set = json!({"bsid": 1, "complete": false, "submitted_at": 4, "sourcestamps": []});
+    let journal = Memory::default();
+    let run = Run::of(settings(&fake), &journal);
+    journal.until("live", support::Store::is_live).await;
+    for (path, list, rows) in [
+        ("builds", "builds", json!([row])),
+        ("builds/1", "builds", json!([row])),
+        ("builds/1/steps", "steps", json!([])),
+        ("buildrequests", "buildrequests", json!([request])),
+        ("buildrequests/1", "buildrequests", json!([request])),
+        ("buildsets/1", "buildsets", json!([set])),
+        ("buildsets/1/properties", "properties", json!([{}])),
+    ] {
+        fake.reply(&format!("/api/v2/{path}"), Reply::Json(json!({list: rows})));
+    }
+    fake.send("doubt");
+    journal.until("the build", |s| s.finished().len() == 1).await;
+    let completed = |e: &Event| matches!(e, Event::BuildsetCompleted { buildset } if buildset.outcome == Some(Outcome::Failure));
+    journal.until("its buildset, left open", |s| s.events.iter().any(completed)).await;
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_halts_and_what_was_missed_is_read_when_it_has_room() {
+    let fake = Fake::start(Socket::Good).await;
+    let journal = Memory::default();
+    let run = Run::of(settings(&fake), &journal);
+    journal.until("live", support::Store::is_live).await;
+    journal.store().refuse = 1;
+    let change = json!({"changeid": 1, "author": "Ann"});
+    fake.reply("/api/v2/changes", Reply::Json(json!({"changes": [change]})));
+    fake.send(r#"{"k":"changes/1/new","m":{"changeid":1,"author":"Ann"}}"#);
+    journal.until("halted", |s| s.saw(StateKind::Halted)).await;
+    journal.until("healed", |s| s.events.len() == 1).await;
+    run.stop().await;
+    assert!(journal.store().states.iter().any(|s| s.text.contains("no space left")));
+}
+
+#[tokio::test]
+async fn the_session_is_the_last_cookie_of_the_login_and_is_renewed_when_denied() {
+    let fake = Fake::start(Socket::Good).await;
+    let cookies =
+        "Set-Cookie: TWISTED_SESSION=before\r\nSet-Cookie: TWISTED_SESSION=after; Path=/\r\n";
+    fake.reply("/auth/login", Reply::Raw("302 Found", cookies, ""));
+    fake.reply(MASTERS, Reply::Raw("403 Forbidden", "", "{}"));
+    let mut settings = settings(&fake);
+    settings.login = Some(Login { username: "reader".into(), password: "hush".into() });
+    let journal = Memory::default();
+    let run = Run::of(settings, &journal);
+    journal.until("denied", |s| s.saw(StateKind::Denied)).await;
+    assert!(fake.times_asked("GET /auth/login") >= 2, "it logged in anew before it gave up");
+    fake.reply(MASTERS, Reply::Json(json!({"masters": []})));
+    journal.until("live", support::Store::is_live).await;
+    run.stop().await;
+    let asked = fake.asked.lock().unwrap();
+    let read = asked.iter().rfind(|head| head.starts_with("GET /api/v2/builders")).unwrap();
+    assert!(read.contains("cookie: TWISTED_SESSION=after\r\n"), "{read}");
+    assert!(!read.to_lowercase().contains("authorization"), "{read}");
+    assert!(journal.store().states.iter().all(|s| !s.text.contains("hush")));
+}
