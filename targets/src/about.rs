@@ -38,6 +38,15 @@ impl BuildError {
     }
 }
 
+/// The readers of PEM take a text without any certificate for an empty list, and then trust nobody.
+pub(crate) fn check_pem(field: &str, pem: &[u8]) -> Result<(), BuildError> {
+    let begin = b"-----BEGIN CERTIFICATE-----";
+    if pem.windows(begin.len()).any(|window| window == begin) {
+        return Ok(());
+    }
+    Err(BuildError::new(field, "holds no PEM certificate (-----BEGIN CERTIFICATE-----)"))
+}
+
 /// What a target would send about something, for `check`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preview {

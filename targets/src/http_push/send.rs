@@ -48,6 +48,8 @@ impl Poster {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
+        // reqwest panics without one. An error only says that the process has one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
             .user_agent("buildbot")
             .default_headers(headers)
@@ -56,6 +58,7 @@ impl Poster {
             .pool_max_idle_per_host(0)
             .http1_only();
         if let Some(pem) = &secrets.ca {
+            crate::about::check_pem("spec.caSecretRef", pem)?;
             let certificates = Certificate::from_pem_bundle(pem)
                 .map_err(|error| BuildError::new("spec.caSecretRef", error))?;
             builder = builder.tls_certs_only(certificates);

@@ -126,7 +126,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn recipients(spec: serde_json::Value) -> Recipients {
+    fn recipients(spec: &serde_json::Value) -> Recipients {
         let mut all = json!({"masterRef": {"name": "m"}, "fromaddr": "bot@example.org"});
         all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         Recipients::new(&serde_json::from_value::<MailNotifierSpec>(all).unwrap()).unwrap()
@@ -142,7 +142,7 @@ mod tests {
         }
     }
 
-    fn lists(spec: serde_json::Value, build: &Build) -> (Vec<String>, Vec<String>) {
+    fn lists(spec: &serde_json::Value, build: &Build) -> (Vec<String>, Vec<String>) {
         let addressed = recipients(spec).of(build);
         let text =
             |all: Vec<lettre::message::Mailbox>| all.iter().map(ToString::to_string).collect();
@@ -153,7 +153,7 @@ mod tests {
     fn m01_interested_users_are_to_and_extra_recipients_cc() {
         let build = build(&["Bea <bea@example.org>", "Ann <ann@example.org>"], &[]);
         let extra = json!({"extraRecipients": ["list@example.org", "ann@example.org"]});
-        let (to, cc) = lists(extra, &build);
+        let (to, cc) = lists(&extra, &build);
         assert_eq!(to, ["Ann <ann@example.org>", "Bea <bea@example.org>"]);
         assert_eq!(cc, ["list@example.org"], "nobody gets it twice");
     }
@@ -161,17 +161,17 @@ mod tests {
     #[test]
     fn m01_without_interested_users_the_extra_recipients_are_to() {
         let spec = json!({"sendToInterestedUsers": false, "extraRecipients": ["list@example.org"]});
-        let (to, cc) = lists(spec, &build(&["Ann <ann@example.org>"], &[]));
+        let (to, cc) = lists(&spec, &build(&["Ann <ann@example.org>"], &[]));
         assert_eq!((to, cc), (vec!["list@example.org".to_owned()], vec![]));
         let (to, cc) =
-            lists(json!({"extraRecipients": ["list@example.org"]}), &build(&["ann"], &[]));
+            lists(&json!({"extraRecipients": ["list@example.org"]}), &build(&["ann"], &[]));
         assert_eq!((to, cc), (vec!["list@example.org".to_owned()], vec![]));
     }
 
     #[test]
     fn m07_a_domain_is_appended_to_names_without_one_owners_included() {
         let build = build(&["ann", "Bea <bea@other.org>"], &["cyd", "dan@other.org"]);
-        let (to, _) = lists(json!({"lookup": "example.org"}), &build);
+        let (to, _) = lists(&json!({"lookup": "example.org"}), &build);
         let expected =
             ["Bea <bea@other.org>", "ann@example.org", "cyd@example.org", "dan@other.org"];
         assert_eq!(to, expected);
@@ -181,14 +181,14 @@ mod tests {
     fn m07_a_map_knows_whole_authors_names_and_addresses_and_drops_others() {
         let map = json!({"lookup": {"map": {"ann": "ann@a.org", "Bea": "b@b.org", "c@x.org": "c@c.org"}}});
         let build = build(&["ann", "Bea <bea@x.org>", "Cyd <c@x.org>", "dan"], &[]);
-        assert_eq!(lists(map, &build).0, ["ann@a.org", "b@b.org", "c@c.org"]);
+        assert_eq!(lists(&map, &build).0, ["ann@a.org", "b@b.org", "c@c.org"]);
     }
 
     #[test]
     fn m07_without_a_lookup_addresses_in_the_names_are_used() {
         let build = build(&["Ann <ann@a.org>", "nobody"], &["owner@a.org", "alice"]);
-        assert_eq!(lists(json!({}), &build).0, ["Ann <ann@a.org>", "owner@a.org"]);
-        assert_eq!(recipients(json!({})).lookup, Lookup::Users(crds::UserSource::Master));
+        assert_eq!(lists(&json!({}), &build).0, ["Ann <ann@a.org>", "owner@a.org"]);
+        assert_eq!(recipients(&json!({})).lookup, Lookup::Users(crds::UserSource::Master));
     }
 
     #[test]

@@ -43,6 +43,7 @@ impl Smtp {
             MailTls::Starttls | MailTls::Implicit => {
                 let mut builder = TlsParameters::builder(spec.relayhost.clone());
                 if let Some(pem) = &secrets.ca {
+                    crate::about::check_pem("spec.caSecretRef", pem)?;
                     let certificate = Certificate::from_pem(pem).map_err(|error| {
                         BuildError::new("spec.caSecretRef", format!("no PEM certificate: {error}"))
                     })?;
