@@ -84,7 +84,10 @@ async fn read(
     sets: &Mutex<BTreeMap<BuildsetId, Buildset>>,
 ) -> Result<Option<Build>, ClientError> {
     let mut build = match client.build(id).await {
-        Err(ClientError::NotFound(_) | ClientError::Garbage(_)) => return Ok(None),
+        // One build that the master cannot give must not end the rest.
+        Err(ClientError::NotFound(_) | ClientError::Garbage(_) | ClientError::Status { .. }) => {
+            return Ok(None);
+        }
         other => other?,
     };
     build.changes = present(client.changes(id).await)?;

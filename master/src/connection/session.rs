@@ -180,11 +180,7 @@ impl<'a, S: Sink> Session<'a, S> {
         let mut builders: Option<Instant> = None;
         let (sender, mut history) = mpsc::channel(2);
         let mut loading = JoinSet::new();
-        let highest = self.assembler.world().highest;
-        if highest.history.0 > 0 {
-            let (client, most) = (self.client.clone(), self.settings.history_builds);
-            loading.spawn(history::load(client, highest.history, highest.change.0, most, sender));
-        }
+        let mut load = Some(Instant::now());
         loop {
             while reads.len() < READS {
                 let Some(need) = self.needs.pop_front() else { break };
@@ -238,8 +234,20 @@ impl<'a, S: Sink> Session<'a, S> {
                     self.observe(past);
                     self.flush().await?;
                 }
+                () = until(load) => {
+                    load = None;
+                    let (highest, most) = (self.assembler.world().highest, self.settings.history_builds);
+                    if highest.history.0 > 0 {
+                        let (client, sender) = (self.client.clone(), sender.clone());
+                        let change = highest.change.0;
+                        loading.spawn(history::load(client, highest.history, change, most, sender));
+                    }
+                }
                 Some(end) = loading.join_next(), if !loading.is_empty() => {
-                    end.unwrap_or_else(|e| Err(broken(&e)))?;
+                    if let Err(error) = end.unwrap_or_else(|e| Err(broken(&e))) {
+                        tracing::warn!(%error, "history is not loaded yet; it will be tried again");
+                        load = Some(Instant::now() + self.settings.reconcile);
+                    }
                 }
             }
         }
