@@ -84,7 +84,8 @@ pub(crate) fn chosen(ask: &Ask<'_>) -> Value {
             .or_default()
             .push(Value::from(value));
     }
-    all.into_iter().map(|(name, values)| (name.to_owned(), Value::from(values))).collect()
+    let all = all.into_iter().map(|(name, values)| (name.to_owned(), Value::from(values)));
+    Value::from(all.collect::<std::collections::BTreeMap<String, Value>>())
 }
 
 /// Categories to choose from.
