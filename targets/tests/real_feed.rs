@@ -1,0 +1,67 @@
+//! A push that reads the real journal: what is done and where the numbers go on is on disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use axum::{Form, Router, routing::post};
+use delivery::{compliance, run_batch};
+use feed::{ConsumerOptions, Feed, Options};
+use master::{Batch, Sink};
+use model::World;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+use support::{about, metrics, push_spec};
+use targets::http_push::{HttpPush, Secrets};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Opens the journal, adds builds and pushes all that is not done.
+async fn live(dir: &Path, url: &str, builds: std::ops::Range<usize>) {
+    let feed = Feed::open(dir, Options::default()).unwrap();
+    let consumer = feed.consumer("push", ConsumerOptions::default()).await.unwrap();
+    let events = compliance::records(2, 5).into_iter().map(|r| r.event);
+    let events: Vec<_> = events.skip(builds.start).take(builds.len()).collect();
+    let count = events.len() as u64;
+    let batch = Batch { events, ..Batch::default() };
+    feed.ingest().commit(batch, &World::default()).await.unwrap();
+
+    let spec = push_spec(url, &json!({ "bufferDelay": "1ms", "retryDelay": "5ms" }));
+    let push = HttpPush::new(&spec, &Secrets::default(), about().fixed()).unwrap();
+    let options = HttpPush::options("push", &spec);
+    let mut state = options.watch();
+    let cancel = CancellationToken::new();
+    let run = tokio::spawn(run_batch(consumer, push, options, metrics(), cancel.clone()));
+    state.wait_for(|s| s.delivered == count).await.unwrap();
+    cancel.cancel();
+    run.await.unwrap().unwrap();
+    feed.close().await;
+}
+
+#[tokio::test]
+async fn g07_numbers_go_on_over_a_restart_and_nothing_is_pushed_twice() {
+    let taken: Arc<Mutex<Vec<(u64, String)>>> = Arc::default();
+    let took = Arc::clone(&taken);
+    let take = move |Form(form): Form<BTreeMap<String, String>>| {
+        let packets: Vec<Value> = serde_json::from_str(&form["packets"]).unwrap();
+        let named = packets
+            .iter()
+            .map(|p| (p["id"].as_u64().unwrap(), p["event"].as_str().unwrap().to_owned()));
+        took.lock().unwrap().extend(named);
+        async {}
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let _ = axum::serve(listener, Router::new().route("/", post(take))).await;
+    });
+    let dir = tempfile::tempdir().unwrap();
+    live(dir.path(), &url, 0..4).await;
+    live(dir.path(), &url, 4..10).await;
+    let mut expected = vec![(1, "start".to_owned())];
+    expected.extend((2..=11).map(|id| (id, "buildFinished".to_owned())));
+    assert_eq!(*taken.lock().unwrap(), expected);
+}
