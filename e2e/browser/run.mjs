@@ -24,7 +24,7 @@ const looks = [
 // /builders/x/builds/7?a=b is like /builders/*/builds/*?a
 const like = (url) => {
   const place = url.pathname.replace(/^\/(builders|workers|buildslaves|static)\/[^/]+/, '/$1/*')
-    .replace(/\/(steps|logs)\/[^/]+/g, '/$1/*').replace(/\/\d+/g, '/*');
+    .replace(/\/(steps|logs)\/[^/]+/g, '/$1/*').replace(/\/-?\d+/g, '/*');
   const keys = [...new Set(url.searchParams.keys())].sort().join('&');
   return keys ? `${place}?${keys}` : place;
 };
@@ -41,21 +41,24 @@ mkdirSync(shots, { recursive: true });
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--force-prefers-reduced-motion'] });
 try {
   const contexts = [];
-  for (const { name, ...options } of looks) contexts.push([name, await browser.newContext(options)]);
+  let fault = () => {};
+  for (const { name, ...options } of looks) {
+    const page = await (await browser.newContext(options)).newPage();
+    page.on('console', (message) => { if (message.type() === 'error') fault(`console: ${message.text()}`); });
+    page.on('pageerror', (error) => fault(`script: ${error.message}`));
+    page.on('response', (response) => { if (response.status() >= 400) fault(`${response.status()} ${response.url()}`); });
+    contexts.push([name, page]);
+  }
   while (queue.length) {
     const url = queue.shift();
     const kind = like(url);
     const count = seen.get(kind) ?? 0;
     if (count >= samples) continue;
     seen.set(kind, count + 1);
-    for (const [look, context] of contexts) {
+    for (const [look, page] of contexts) {
       // Further samples are for errors; the first of a kind is looked at in every way.
       if (count > 0 && look !== 'light') continue;
-      const page = await context.newPage();
-      const fault = (what) => faults.push({ page: url.pathname + url.search, look, what });
-      page.on('console', (message) => { if (message.type() === 'error') fault(`console: ${message.text()}`); });
-      page.on('pageerror', (error) => fault(`script: ${error.message}`));
-      page.on('response', (response) => { if (response.status() >= 400) fault(`${response.status()} ${response.url()}`); });
+      fault = (what) => faults.push({ page: url.pathname + url.search, look, what });
       try {
         const answer = await page.goto(url.href, { waitUntil: 'load', timeout: 30000 });
         opened += 1;
@@ -81,8 +84,6 @@ try {
         }
       } catch (error) {
         fault(`does not open: ${error.message.split('\n')[0]}`);
-      } finally {
-        await page.close();
       }
     }
   }
