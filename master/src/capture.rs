@@ -1,6 +1,6 @@
 //! A capture of a master: websocket frames with their time, and the REST bodies read after.
 //!
-//! `ws.jsonl` has `{"k": …, "m": …, "t": seconds}`; `rest_builds.jsonl` has one build a line,
+//! `ws.jsonl` has `{"k": …, "m": …, "t": seconds}`, and `{"disconnect": …}` where frames were lost; `rest_builds.jsonl` has one build a line,
 //! with `build`, `steps`, `changes`, `logs` by `step/slug`, and perhaps `buildset` and
 //! `buildset_properties`; `rest_collections.jsonl` has `{"path", "status", "body"}`.
 
@@ -47,6 +47,13 @@ impl Capture {
         let mut this = Self::default();
         let mut start = None;
         each(ws, |line| {
+            if line.get("disconnect").is_some() {
+                // Frames were lost: the REST bodies tell what they told.
+                let at = this.frames.last().map_or(0, |(at, _)| *at);
+                this.frames.push((at, Observation::Disconnected));
+                this.frames.push((at, Observation::CaughtUp));
+                return Ok(());
+            }
             let Some(key) = line.get("k").and_then(Value::as_str) else { return Ok(()) };
             let at =
                 line.get("t").and_then(Value::as_f64).ok_or_else(|| "it has no time".to_owned())?;

@@ -61,7 +61,7 @@ impl Tape {
             }
         }
         // What the frames leave open, REST may have seen end.
-        let open = assembler.unfinished().into_iter().map(Need::Build);
+        let open = capture.builds.keys().copied().map(Need::Build);
         let requests = assembler.unfinished_requests().into_iter().map(Need::Request);
         let sets = assembler.world().buildsets.keys().copied().map(Need::Requests);
         let ends: Vec<Need> = open.chain(requests).chain(sets).collect();

@@ -12,12 +12,23 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-fn recording() -> Recording {
+/// More events than a play begins with (builders and workers): it is live by then.
+const LIVE: usize = 20;
+
+fn frames() -> String {
     let mut ws = String::new();
     let packed = include_bytes!("../../tests/data/ws.jsonl.gz");
     flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut ws).unwrap();
+    ws
+}
+
+fn recording() -> Recording {
+    of(&frames())
+}
+
+fn of(frames: &str) -> Recording {
     Recording::from_capture(
-        &ws,
+        frames,
         include_str!("../../tests/data/rest_builds.jsonl"),
         include_str!("../../tests/data/rest_collections.jsonl"),
     )
@@ -96,8 +107,9 @@ async fn a_recording_plays_for_ever_with_keys_and_numbers_of_its_own() {
 async fn history_is_spread_over_the_hours_before() {
     let recording = recording();
     let store = Arc::default();
-    played(&recording, &store, 4, 1).await;
+    played(&recording, &store, 4, LIVE).await;
     let store = store.lock().unwrap();
+    assert_eq!(store.history.len(), 4 * recording.builds());
     let now = Timestamp::now();
     let ages: Vec<u64> = store.history.iter().map(|b| now.seconds_since(b.started_at)).collect();
     assert!(ages.iter().all(|age| (15 * 60..4 * 3600).contains(age)), "{ages:?}");
@@ -148,6 +160,23 @@ async fn a_recording_is_the_same_after_it_was_written_and_read() {
         first.lines().skip(2).take(2).collect::<Vec<_>>()
     );
     assert!(matches!(read.lines(LogId(0), 0, 1).await, Err(ClientError::NotFound(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn builds_whose_frames_were_lost_are_on_the_tape_by_what_rest_says() {
+    let all = frames();
+    let mut lines: Vec<&str> = all.lines().collect();
+    lines.splice(300..900, [r#"{"disconnect": "reset", "t": 1}"#]);
+    let recording = of(&lines.join("\n"));
+    assert_eq!(recording.builds(), 36);
+    let store: Arc<Mutex<Store>> = Arc::default();
+    played(&recording, &store, 2, LIVE).await;
+    let store = store.lock().unwrap();
+    assert_eq!(store.history.len(), 2 * 36);
+    let steps = |b: &Build| (b.steps.len(), b.steps.iter().map(|s| s.logs.len()).sum::<usize>());
+    for (first, second) in store.history.iter().zip(&store.history[36..]) {
+        assert_eq!(steps(first), steps(second));
+    }
 }
 
 #[test]
