@@ -1,2 +1,66 @@
-//! Buildbot status targets.
-fn main() {}
+//! Buildbot's status targets as processes of their own, in Kubernetes or without it.
+//!
+//! `buildbot-status demo` shows all of it with nothing else installed;
+//! `buildbot-status standalone -f FILE` runs manifests beside a real master.
+
+mod check;
+mod cli;
+mod demo;
+mod fail;
+mod health;
+mod plan;
+mod running;
+mod standalone;
+mod telemetry;
+
+use clap::Parser as _;
+use cli::{Cli, Command};
+use fail::Failure;
+use std::{io::Write as _, process::ExitCode};
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Standard error may be closed; the exit code still says it.
+            let _ = writeln!(std::io::stderr(), "{failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    if let Command::Crds = cli.command {
+        return crds();
+    }
+    // TLS is needed by the master's client, mail and pushes alike: one provider for all.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        return Err(Failure::Other("TLS is already set up".to_owned()));
+    }
+    let telemetry = telemetry::start(cli.log_format, &cli.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(format!("no threads: {error}")))?;
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Standalone(arguments) => standalone::standalone(arguments).await,
+            Command::Demo(arguments) => demo::demo(arguments).await,
+            Command::Check(arguments) => check::check(arguments).await,
+            Command::Crds => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    telemetry.end();
+    result
+}
+
+fn crds() -> Result<(), Failure> {
+    let yaml = crds::yaml().map_err(|error| Failure::Other(error.to_string()))?;
+    match std::io::stdout().write_all(yaml.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Other(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

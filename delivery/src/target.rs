@@ -2,6 +2,7 @@
 
 use crate::{ComposeError, SendError};
 use model::Record;
+use std::sync::Arc;
 
 /// How a send ended well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,4 +87,67 @@ pub trait BatchTarget: Send + Sync + 'static {
     /// # Errors
     /// A [`SendError`] that says whether to try again.
     fn send(&self, items: &[&Self::Item]) -> impl Future<Output = Result<(), SendError>> + Send;
+}
+
+/// A target that outlives one run of its loop.
+impl<T: Target> Target for Arc<T> {
+    type Message = T::Message;
+
+    fn kind(&self) -> &'static str {
+        T::kind(self)
+    }
+
+    fn decide(&self, record: &Record) -> bool {
+        T::decide(self, record)
+    }
+
+    fn compose(&self, record: &Record) -> Result<Option<Self::Message>, ComposeError> {
+        T::compose(self, record)
+    }
+
+    async fn send(&self, message: &mut Self::Message) -> Result<Sent, SendError> {
+        T::send(self, message).await
+    }
+}
+
+/// A target that outlives one run of its loop.
+impl<T: BatchTarget> BatchTarget for Arc<T> {
+    type Item = T::Item;
+    type State = T::State;
+
+    fn kind(&self) -> &'static str {
+        T::kind(self)
+    }
+
+    fn decide(&self, record: &Record) -> bool {
+        T::decide(self, record)
+    }
+
+    fn load(&self, bytes: Option<&[u8]>) -> Result<Self::State, String> {
+        T::load(self, bytes)
+    }
+
+    fn save(&self, state: &Self::State) -> Vec<u8> {
+        T::save(self, state)
+    }
+
+    fn compose(
+        &self,
+        state: &mut Self::State,
+        record: &Record,
+    ) -> Result<Self::Item, ComposeError> {
+        T::compose(self, state, record)
+    }
+
+    fn size(&self, item: &Self::Item) -> usize {
+        T::size(self, item)
+    }
+
+    fn count(&self, item: &Self::Item) -> usize {
+        T::count(self, item)
+    }
+
+    async fn send(&self, items: &[&Self::Item]) -> Result<(), SendError> {
+        T::send(self, items).await
+    }
 }

@@ -43,38 +43,3 @@ pub(crate) fn present(world: &World, live: Live) -> Option<Live> {
         other => Some(other),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::{by_time, present};
-    use model::{Build, BuildId, Event, Live, Request, RequestId, Step, StepId, Timestamp, World};
-
-    fn request(id: u64, at: i64) -> Event {
-        let submitted_at = Timestamp(at);
-        let request = Request { id: RequestId(id), submitted_at, ..Request::default() };
-        Event::RequestSubmitted { request }
-    }
-
-    #[test]
-    fn events_after_a_gap_are_in_the_order_of_the_masters_time_and_then_of_their_keys() {
-        let mut events = vec![request(1, 30), request(2, 10), request(3, 30), request(4, 20)];
-        by_time(&mut events);
-        let ids: Vec<u64> = events.iter().map(|e| e.key().1).collect();
-        assert_eq!(ids, [2, 4, 1, 3]);
-    }
-
-    #[test]
-    fn a_late_sign_of_life_never_undoes_what_was_journaled_since() {
-        let old = Step { id: StepId(7), text: "running".into(), ..Step::default() };
-        let new =
-            Step { text: "done".into(), outcome: Some(model::Outcome::Success), ..old.clone() };
-        let build = Build { id: BuildId(1), steps: vec![new.clone()], ..Build::default() };
-        let mut world = World::default();
-        world.open.insert(build.id, build);
-        let sign = Live::StepChanged { build: BuildId(1), step: old };
-        let told = Live::StepChanged { build: BuildId(1), step: new };
-        assert_eq!(present(&world, sign.clone()), Some(told));
-        world.open.clear();
-        assert_eq!(present(&world, sign), None);
-    }
-}

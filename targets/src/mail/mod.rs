@@ -3,6 +3,7 @@
 mod address;
 mod compose;
 mod decide;
+mod folder;
 mod send;
 
 pub use compose::Message;
@@ -15,7 +16,7 @@ use crds::{MailNotifierSpec, MailTls};
 use delivery::{ComposeError, SendError, Sent, Target};
 use model::{Build, Event, Record, Selection};
 use send::Smtp;
-use std::fmt;
+use std::{fmt, path::PathBuf};
 use tokio::sync::watch;
 
 /// What a mail target has beside its settings.
@@ -42,8 +43,15 @@ impl fmt::Debug for Secrets {
 pub struct Mail {
     selection: Selection,
     composer: Composer,
-    smtp: Smtp,
+    way: Way,
     about: watch::Receiver<About>,
+}
+
+/// How mails leave.
+#[derive(Debug)]
+enum Way {
+    Smtp(Smtp),
+    Folder(PathBuf),
 }
 
 impl Mail {
@@ -71,9 +79,15 @@ impl Mail {
                 branches: Vec::new(),
             },
             composer: Composer::new(name, spec, Recipients::new(spec)?)?,
-            smtp: Smtp::new(spec, secrets)?,
+            way: Way::Smtp(Smtp::new(spec, secrets)?),
             about,
         })
+    }
+
+    /// Mails become files of this folder instead of going to a server (for a demo).
+    #[must_use]
+    pub fn into_folder(self, folder: PathBuf) -> Self {
+        Self { way: Way::Folder(folder), ..self }
     }
 
     /// Connects, secures the connection and logs in, and sends nothing.
@@ -81,7 +95,10 @@ impl Mail {
     /// # Errors
     /// As a send would fail.
     pub async fn reach(&self) -> Result<(), SendError> {
-        self.smtp.reach().await
+        match &self.way {
+            Way::Smtp(smtp) => smtp.reach().await,
+            Way::Folder(_) => Ok(()),
+        }
     }
 
     /// What would be sent about a build, now.
@@ -120,6 +137,9 @@ impl Target for Mail {
     }
 
     async fn send(&self, message: &mut Message) -> Result<Sent, SendError> {
-        self.smtp.send(message).await
+        match &self.way {
+            Way::Smtp(smtp) => smtp.send(message).await,
+            Way::Folder(folder) => folder::write(folder, message).await,
+        }
     }
 }

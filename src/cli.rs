@@ -1,0 +1,110 @@
+//! The command line: what can be said to the program.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Buildbot's status targets as processes of their own.
+///
+/// Reads a Buildbot master's events, journals them, and serves pages, sends mail and pushes
+/// as the manifests say: the same documents as in Kubernetes, without a cluster.
+#[derive(Debug, Parser)]
+#[command(name = "buildbot-status", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// How logs are written to standard error.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "BUILDBOT_STATUS_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// What is logged: a level, or directives such as `info,feed=debug`.
+    #[arg(long, global = true, default_value = "info", env = "BUILDBOT_STATUS_LOG")]
+    pub log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run every document of the given manifests in this process.
+    Standalone(Standalone),
+    /// Play a recorded master, with pages, mails and pushes; needs nothing else.
+    Demo(Demo),
+    /// Validate manifests and print what each target would say of the last builds; sends nothing.
+    Check(Check),
+    /// Print the custom resource definitions as YAML.
+    Crds,
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Plain words, for people.
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+/// Where documents come from.
+#[derive(Args, Clone, Debug)]
+pub struct Manifests {
+    /// A manifest or a folder of manifests (`*.yaml`, `*.yml`, `*.json`); may be repeated.
+    #[arg(short = 'f', long = "file", value_name = "FILE_OR_DIR", required = true)]
+    pub files: Vec<PathBuf>,
+    /// A folder with the Secrets: `DIR/NAME/KEY` is a file.
+    #[arg(long, value_name = "DIR")]
+    pub secrets: Option<PathBuf>,
+}
+
+/// Where the journal is kept and what is served beside the pages.
+#[derive(Args, Clone, Debug)]
+pub struct Serving {
+    /// Where /healthz, /readyz and /metrics are served; port 0 takes a free one.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9464",
+        env = "BUILDBOT_STATUS_METRICS"
+    )]
+    pub metrics: SocketAddr,
+}
+
+/// `standalone`.
+#[derive(Args, Debug)]
+pub struct Standalone {
+    #[command(flatten)]
+    pub manifests: Manifests,
+    /// Where journals are kept: one folder a master.
+    #[arg(long, value_name = "DIR", default_value = "./buildbot-status-data")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub serving: Serving,
+}
+
+/// `demo`.
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Where the demo keeps its journal, mails and pushes; a fresh folder of its own if not given.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Port of the pages on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 8010)]
+    pub port: u16,
+    /// How many times faster than recorded the builds are played.
+    #[arg(long, default_value_t = 1.0)]
+    pub speed: f64,
+    #[command(flatten)]
+    pub serving: Serving,
+}
+
+/// `check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    #[command(flatten)]
+    pub manifests: Manifests,
+    /// The data folder of a standalone that ran: its last builds are used. Without it, or
+    /// without builds in it, recorded builds are used.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// How many of the last builds each target is asked about.
+    #[arg(long, default_value_t = 5)]
+    pub builds: usize,
+}

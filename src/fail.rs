@@ -1,0 +1,90 @@
+//! Why the program ends early: one text for the terminal, and an exit code.
+
+use crate::{plan::PlanError, running::StartError, telemetry::TelemetryError};
+use crds::manifest::ManifestError;
+use std::{fmt, io, net::SocketAddr, path::PathBuf};
+
+/// Why the program ends early.
+#[derive(Debug)]
+pub enum Failure {
+    /// Mistakes in manifests, all of them.
+    Manifests(Vec<ManifestError>),
+    /// Documents that can't run together.
+    Plan(PlanError),
+    /// Something can't be started.
+    Start(Box<StartError>),
+    /// Logging can't be set up.
+    Telemetry(TelemetryError),
+    /// The address for metrics can't be bound.
+    Metrics {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system lets no signals be watched.
+    Signals(io::Error),
+    /// A folder can't be used.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl Failure {
+    /// 2 for what the user can mend in arguments and manifests, as `kubectl` and `clap` have it.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Manifests(_) | Self::Plan(_) | Self::Telemetry(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifests(mistakes) => {
+                for mistake in mistakes {
+                    writeln!(f, "{mistake}")?;
+                }
+                let many = if mistakes.len() == 1 { "mistake" } else { "mistakes" };
+                write!(f, "{} {many}: nothing was started", mistakes.len())
+            }
+            Self::Plan(error) => error.fmt(f),
+            Self::Start(error) => error.fmt(f),
+            Self::Telemetry(error) => error.fmt(f),
+            Self::Metrics { address, source } => {
+                write!(
+                    f,
+                    "--metrics: can't listen on {address}: {source}; give another address or port 0"
+                )
+            }
+            Self::Signals(source) => write!(f, "signals can't be watched: {source}"),
+            Self::Folder { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::Start(Box::new(error))
+    }
+}
+
+impl From<TelemetryError> for Failure {
+    fn from(error: TelemetryError) -> Self {
+        Self::Telemetry(error)
+    }
+}

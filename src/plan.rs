@@ -1,0 +1,99 @@
+//! What is to run: documents sorted by the master that they are about. Pure.
+
+use crds::{
+    HttpPush, Listen, MailNotifier, Master, WebStatus,
+    manifest::{Document, Resource},
+};
+use model::Links;
+use std::path::PathBuf;
+
+/// One master and everything that is told of it.
+#[derive(Clone, Debug)]
+pub struct MasterPlan {
+    /// The master's name.
+    pub name: String,
+    /// Its namespace; `default` where the document has none.
+    pub namespace: String,
+    /// The master.
+    pub master: Master,
+    /// Pages.
+    pub pages: Vec<WebStatus>,
+    /// Mail.
+    pub mails: Vec<MailNotifier>,
+    /// Pushes.
+    pub pushes: Vec<HttpPush>,
+}
+
+/// Why documents can't run together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Nothing to follow.
+    #[error(
+        "no Master among the documents: a document of kind Master says which Buildbot master to follow"
+    )]
+    NoMaster,
+}
+
+/// Sorts documents by master, in the documents' order.
+///
+/// # Errors
+/// [`PlanError`] for what only shows when documents are seen together.
+pub fn plan(documents: Vec<Document>) -> Result<Vec<MasterPlan>, PlanError> {
+    let mut plans: Vec<MasterPlan> = Vec::new();
+    let namespace_of = |resource: &Resource| resource.namespace().unwrap_or("default").to_owned();
+    for document in &documents {
+        if let Resource::Master(master) = &document.resource {
+            plans.push(MasterPlan {
+                name: document.resource.name().to_owned(),
+                namespace: namespace_of(&document.resource),
+                master: master.clone(),
+                pages: Vec::new(),
+                mails: Vec::new(),
+                pushes: Vec::new(),
+            });
+        }
+    }
+    if plans.is_empty() {
+        return Err(PlanError::NoMaster);
+    }
+    for document in documents {
+        let namespace = namespace_of(&document.resource);
+        let Some(about) = document.resource.master().map(str::to_owned) else { continue };
+        // The reader of manifests has checked that the master exists.
+        let Some(plan) = plans.iter_mut().find(|p| p.name == about && p.namespace == namespace)
+        else {
+            continue;
+        };
+        match document.resource {
+            Resource::Master(_) => {}
+            Resource::WebStatus(page) => plan.pages.push(page),
+            Resource::MailNotifier(mail) => plan.mails.push(mail),
+            Resource::HttpPush(push) => plan.pushes.push(push),
+        }
+    }
+    Ok(plans)
+}
+
+impl MasterPlan {
+    /// Where messages link to: the first WebStatus that says its address or listens on TCP,
+    /// else the master's own pages.
+    pub fn links(&self) -> Links {
+        let address = |page: &WebStatus| match (&page.spec.url, &page.spec.http_port) {
+            (Some(url), _) => Some(url.clone()),
+            (None, Listen::Tcp { port, .. }) if *port != 0 => {
+                Some(format!("http://localhost:{port}/"))
+            }
+            _ => None,
+        };
+        let said = self.pages.iter().find(|page| page.spec.url.is_some());
+        match said.or(self.pages.first()).and_then(address) {
+            Some(url) => Links::web_status(&url),
+            None => Links::master(&self.master.spec.url),
+        }
+    }
+
+    /// The master's folder below the data folder: `NAMESPACE/NAME`.
+    pub fn folder(&self) -> PathBuf {
+        PathBuf::from(&self.namespace).join(&self.name)
+    }
+}

@@ -1,0 +1,209 @@
+//! Starts what a plan says in this process, and ends it.
+//!
+//! One feed a master, fed by the master itself or by a recording; beside it the pages and the
+//! targets, each a task of its own, so that one that is slow or fails costs only itself.
+
+pub mod about;
+mod origin;
+mod pages;
+pub mod sinks;
+
+pub use origin::Origin;
+pub use pages::Pages;
+
+use crate::{health::Readiness, plan::MasterPlan};
+use crds::secrets::{SecretError, SecretSource};
+use delivery::TargetState;
+use feed::Feed;
+use prometheus::Registry;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// How much of the database's pages is kept in memory for each master.
+const DATABASE_CACHE: usize = 8 << 20;
+
+/// Why something can't be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal can't be opened.
+    #[error("Master {master:?}: the journal in {} can't be opened: {source}", .folder.display())]
+    Journal {
+        /// The master's name.
+        master: String,
+        /// The journal's folder.
+        folder: PathBuf,
+        /// Why.
+        source: feed::OpenError,
+    },
+    /// A credential is missing or unusable.
+    #[error("{kind} {name:?}: spec.{field}: {source}")]
+    Secret {
+        /// The resource's kind.
+        kind: &'static str,
+        /// The resource's name.
+        name: String,
+        /// The field that refers to the Secret.
+        field: &'static str,
+        /// Why.
+        source: Box<SecretError>,
+    },
+    /// Any other setting that can't be used.
+    #[error("{kind} {name:?}: {reason}")]
+    Settings {
+        /// The resource's kind.
+        kind: &'static str,
+        /// The resource's name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The pages' address can't be bound.
+    #[error("WebStatus {name:?}: spec.httpPort: {source}")]
+    Listen {
+        /// The resource's name.
+        name: String,
+        /// Where and why.
+        source: webui::listen::ListenError,
+    },
+    /// Two metrics of one name: a fault of this program.
+    #[error("metrics can't be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Everything that runs.
+#[derive(Debug)]
+pub struct Running {
+    cancel: CancellationToken,
+    tasks: JoinSet<()>,
+    feeds: Vec<Feed>,
+    delivery: delivery::Metrics,
+    journal: feed::Metrics,
+    outbox: Option<PathBuf>,
+    /// Pages that are served, in the order of their documents.
+    pub pages: Vec<Pages>,
+    /// States of the targets that send.
+    pub targets: Vec<watch::Receiver<TargetState>>,
+    /// Whether all pages are served.
+    pub ready: Readiness,
+}
+
+impl Running {
+    /// Nothing yet; metrics go to `registry`.
+    ///
+    /// # Errors
+    /// [`StartError::Metrics`].
+    pub fn new(registry: &Registry) -> Result<Self, StartError> {
+        Ok(Self {
+            cancel: CancellationToken::new(),
+            tasks: JoinSet::new(),
+            feeds: Vec::new(),
+            delivery: delivery::Metrics::register(registry)?,
+            journal: feed::Metrics::register(registry)?,
+            outbox: None,
+            pages: Vec::new(),
+            targets: Vec::new(),
+            ready: Readiness::default(),
+        })
+    }
+
+    /// Ended when the process ends.
+    pub fn cancel(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+
+    /// Starts a master's feed with its pages and targets.
+    ///
+    /// # Errors
+    /// [`StartError`] says what of which resource can't be used; what was started before goes on.
+    pub async fn start(
+        &mut self,
+        plan: &MasterPlan,
+        secrets: &SecretSource,
+        data: &Path,
+        origin: Origin,
+    ) -> Result<(), StartError> {
+        let feed = self.open(plan, data).await?;
+        let origin = origin.ready(plan, secrets)?;
+        feed.set_log_source(origin.logs());
+        let about = about::follow(&mut self.tasks, &feed, plan.links(), &self.cancel).await;
+        // Consumers are opened before the first event is journaled: a new one starts at the
+        // head, and must not start behind what it should have seen.
+        for mail in &plan.mails {
+            self.start_mail(&feed, plan, mail, secrets, &about).await?;
+        }
+        for push in &plan.pushes {
+            self.start_push(&feed, push, secrets, &about).await?;
+        }
+        for page in &plan.pages {
+            self.start_pages(&feed, page).await?;
+        }
+        self.tasks.spawn(origin::report(plan.name.clone(), feed.state(), self.cancel.clone()));
+        self.tasks.spawn(origin.run(feed.ingest(), self.cancel.clone()));
+        self.feeds.push(feed);
+        Ok(())
+    }
+
+    /// Mails are written into this folder instead of being sent.
+    pub fn write_mails_to(&mut self, folder: PathBuf) {
+        self.outbox = Some(folder);
+    }
+
+    async fn open(&self, plan: &MasterPlan, data: &Path) -> Result<Feed, StartError> {
+        open(plan, data, self.journal.clone()).await
+    }
+
+    /// Waits until `cancel`, then ends everything: what is in progress is finished or handed
+    /// out again at the next start.
+    pub async fn end(mut self, patience: Duration) {
+        self.cancel.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!(
+                "some tasks did not end within {} s and are dropped",
+                patience.as_secs()
+            );
+            self.tasks.shutdown().await;
+        }
+        for feed in &self.feeds {
+            feed.close().await;
+        }
+    }
+}
+
+/// Opens a master's journal.
+///
+/// # Errors
+/// [`StartError::Journal`].
+pub async fn open(
+    plan: &MasterPlan,
+    data: &Path,
+    metrics: feed::Metrics,
+) -> Result<Feed, StartError> {
+    let folder = data.join(plan.folder());
+    let journal = &plan.master.spec.journal;
+    let options = feed::Options {
+        master_uid: plan.master.metadata.uid.clone(),
+        retention: feed::Retention {
+            max_age: journal.max_age.get(),
+            max_bytes: journal.max_size.bytes(),
+        },
+        cache_bytes: DATABASE_CACHE,
+        metrics,
+        ..feed::Options::default()
+    };
+    let failed =
+        |source| StartError::Journal { master: plan.name.clone(), folder: folder.clone(), source };
+    let at = folder.clone();
+    match tokio::task::spawn_blocking(move || Feed::open(&at, options)).await {
+        Ok(opened) => opened.map_err(failed),
+        Err(ended) => Err(StartError::Settings {
+            kind: "Master",
+            name: plan.name.clone(),
+            reason: format!("the journal could not be opened: {ended}"),
+        }),
+    }
+}

@@ -1,0 +1,77 @@
+//! Keeps what targets know of the master (title, address, builders) up to date.
+
+use feed::{Feed, Item, SnapshotLimits};
+use model::{Event, Links, World};
+use std::sync::Arc;
+use targets::About;
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// Only the present state is wanted of a snapshot.
+const NO_HISTORY: SnapshotLimits =
+    SnapshotLimits { builds_per_builder: 0, builds_total: 0, changes: 0 };
+
+/// Follows the feed until `cancel`; the receiver has the present value from the start.
+pub(super) async fn follow(
+    tasks: &mut JoinSet<()>,
+    feed: &Feed,
+    links: Links,
+    cancel: &CancellationToken,
+) -> watch::Receiver<About> {
+    let first = read(feed, &links).await.unwrap_or_default();
+    let (sender, receiver) = watch::channel(first);
+    let (feed, cancel) = (feed.clone(), cancel.clone());
+    tasks.spawn(async move {
+        let mut follower = feed.follow(feed.head());
+        loop {
+            let item = tokio::select! {
+                () = cancel.cancelled() => return,
+                item = follower.next() => item,
+            };
+            let matters = match &item {
+                Item::State(_) | Item::Resync => true,
+                Item::Record(record) => matches!(
+                    record.event,
+                    Event::BuilderAdded { .. }
+                        | Event::BuilderChanged { .. }
+                        | Event::BuilderRemoved { .. }
+                ),
+                _ => false,
+            };
+            if matters && let Some(about) = read(&feed, &links).await {
+                sender.send_replace(about);
+            }
+        }
+    });
+    receiver
+}
+
+async fn read(feed: &Feed, links: &Links) -> Option<About> {
+    match feed.snapshot(NO_HISTORY).await {
+        Ok(snapshot) => Some(about(snapshot.world, links)),
+        Err(error) => {
+            tracing::warn!(
+                "the journal can't be read for the master's title and builders: {error}"
+            );
+            None
+        }
+    }
+}
+
+/// What targets know of `world`. Links of a master without pages of ours go to the address that
+/// it calls its own, if it says one.
+pub fn about(world: World, links: &Links) -> About {
+    let links = match links {
+        Links::Master(_) if !world.buildbot_url.is_empty() => Links::master(&world.buildbot_url),
+        other => other.clone(),
+    };
+    let unnamed = render::Site::default();
+    About {
+        site: render::Site {
+            title: if world.title.is_empty() { unnamed.title } else { world.title },
+            title_url: world.title_url,
+            links: Some(links),
+        },
+        builders: Arc::new(world.builders),
+    }
+}

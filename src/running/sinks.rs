@@ -1,0 +1,210 @@
+//! Targets that send: each has a durable consumer and a loop that is started again when it fails.
+
+use super::{Running, StartError};
+use crate::plan::MasterPlan;
+use crds::{HttpPush, MailNotifier, SecretKeyRef, secrets::SecretSource};
+use delivery::RunError;
+use feed::{Consumer, ConsumerOptions, Feed};
+use std::{future::Future, sync::Arc, time::Duration};
+use targets::{About, http_push, mail};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Waits before a loop that failed is started again: doubled up to the second figure.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+impl Running {
+    pub(super) async fn start_mail(
+        &mut self,
+        feed: &Feed,
+        plan: &MasterPlan,
+        resource: &MailNotifier,
+        secrets: &SecretSource,
+        about: &watch::Receiver<About>,
+    ) -> Result<(), StartError> {
+        let (name, spec) = (resource.metadata.name.clone().unwrap_or_default(), &resource.spec);
+        let mut target = mail(plan, resource, secrets, about.clone())?;
+        if let Some(folder) = &self.outbox {
+            target = target.into_folder(folder.clone());
+        }
+        let target = Arc::new(target);
+        let options = delivery::Options::new(name.clone());
+        self.targets.push(options.watch());
+        let metrics = self.delivery.clone();
+        let first = open(feed, "mail", &name, spec.suspend).await?;
+        self.supervise(feed, "mail", name, first, move |consumer, cancel| {
+            delivery::run(consumer, Arc::clone(&target), options.clone(), metrics.clone(), cancel)
+        });
+        Ok(())
+    }
+
+    pub(super) async fn start_push(
+        &mut self,
+        feed: &Feed,
+        resource: &HttpPush,
+        secrets: &SecretSource,
+        about: &watch::Receiver<About>,
+    ) -> Result<(), StartError> {
+        let (name, spec) = (resource.metadata.name.clone().unwrap_or_default(), &resource.spec);
+        let target = push(resource, secrets, about.clone())?;
+        let target = Arc::new(target);
+        let options = http_push::HttpPush::options(&name, spec);
+        self.targets.push(options.watch());
+        let metrics = self.delivery.clone();
+        let first = open(feed, "http_push", &name, spec.suspend).await?;
+        self.supervise(feed, "http_push", name, first, move |consumer, cancel| {
+            delivery::run_batch(
+                consumer,
+                Arc::clone(&target),
+                options.clone(),
+                metrics.clone(),
+                cancel,
+            )
+        });
+        Ok(())
+    }
+
+    /// Runs a target's loop until the process ends. A loop that fails (the journal can't be
+    /// written, say) is started again with a consumer opened anew: nothing is lost meanwhile.
+    fn supervise<F, R>(
+        &mut self,
+        feed: &Feed,
+        kind: &'static str,
+        name: String,
+        first: Option<Consumer>,
+        run: F,
+    ) where
+        F: Fn(Consumer, CancellationToken) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), RunError>> + Send,
+    {
+        let Some(first) = first else {
+            tracing::info!(kind, name, "suspended: its place in the journal is kept");
+            return;
+        };
+        let (feed, cancel) = (feed.clone(), self.cancel.clone());
+        self.tasks.spawn(async move {
+            let mut consumer = Some(first);
+            let mut wait = AGAIN.0;
+            while !cancel.is_cancelled() {
+                let opened = match consumer.take() {
+                    Some(consumer) => Ok(consumer),
+                    None => {
+                        feed.consumer(&consumer_name(kind, &name), ConsumerOptions::default()).await
+                    }
+                };
+                match opened {
+                    Ok(consumer) => match run(consumer, cancel.clone()).await {
+                        Ok(()) => return,
+                        Err(error) => tracing::error!(
+                            kind,
+                            name,
+                            "the target stopped: {error}; it starts again in {} s",
+                            wait.as_secs()
+                        ),
+                    },
+                    Err(error) => tracing::error!(
+                        kind,
+                        name,
+                        "the journal can't be read: {error}; tried again in {} s",
+                        wait.as_secs()
+                    ),
+                }
+                tokio::select! {
+                    () = cancel.cancelled() => return,
+                    () = tokio::time::sleep(wait) => wait = (wait * 2).min(AGAIN.1),
+                }
+            }
+        });
+    }
+}
+
+/// Makes the target of a `MailNotifier`.
+pub fn mail(
+    plan: &MasterPlan,
+    resource: &MailNotifier,
+    secrets: &SecretSource,
+    about: watch::Receiver<About>,
+) -> Result<mail::Mail, StartError> {
+    let kind = "MailNotifier";
+    let name = resource.metadata.name.as_deref().unwrap_or_default();
+    let spec = &resource.spec;
+    let password = spec.smtp_password_secret_ref.as_ref();
+    let given = mail::Secrets {
+        password: text(kind, name, "smtpPasswordSecretRef", password, secrets)?,
+        ca: bytes(kind, name, "caSecretRef", spec.ca_secret_ref.as_ref(), secrets)?,
+    };
+    let full = format!("{}/{name}", plan.namespace);
+    mail::Mail::new(&full, spec, &given, about).map_err(|error| settings(kind, name, &error))
+}
+
+/// Makes the target of an `HttpPush`.
+pub fn push(
+    resource: &HttpPush,
+    secrets: &SecretSource,
+    about: watch::Receiver<About>,
+) -> Result<http_push::HttpPush, StartError> {
+    let kind = "HttpPush";
+    let name = resource.metadata.name.as_deref().unwrap_or_default();
+    let spec = &resource.spec;
+    let authorization = spec.authorization_secret_ref.as_ref();
+    let given = http_push::Secrets {
+        authorization: text(kind, name, "authorizationSecretRef", authorization, secrets)?,
+        ca: bytes(kind, name, "caSecretRef", spec.ca_secret_ref.as_ref(), secrets)?,
+    };
+    http_push::HttpPush::new(spec, &given, about).map_err(|error| settings(kind, name, &error))
+}
+
+/// The name that the journal knows a target by.
+pub fn consumer_name(kind: &str, name: &str) -> String {
+    format!("{kind}/{name}")
+}
+
+/// Opens a target's consumer, suspended or not: one that exists keeps its place.
+async fn open(
+    feed: &Feed,
+    kind: &'static str,
+    name: &str,
+    suspend: bool,
+) -> Result<Option<Consumer>, StartError> {
+    let consumer = feed.consumer(&consumer_name(kind, name), ConsumerOptions::default()).await;
+    match consumer {
+        Ok(consumer) => Ok((!suspend).then_some(consumer)),
+        Err(error) => {
+            Err(StartError::Settings { kind, name: name.to_owned(), reason: error.to_string() })
+        }
+    }
+}
+
+fn settings(kind: &'static str, name: &str, reason: &impl ToString) -> StartError {
+    StartError::Settings { kind, name: name.to_owned(), reason: reason.to_string() }
+}
+
+fn text(
+    kind: &'static str,
+    name: &str,
+    field: &'static str,
+    reference: Option<&SecretKeyRef>,
+    secrets: &SecretSource,
+) -> Result<Option<String>, StartError> {
+    let failed =
+        |error| StartError::Secret { kind, name: name.to_owned(), field, source: Box::new(error) };
+    reference
+        .map(|r| {
+            secrets.get(r).and_then(|secret| secret.expose().map(str::to_owned)).map_err(failed)
+        })
+        .transpose()
+}
+
+fn bytes(
+    kind: &'static str,
+    name: &str,
+    field: &'static str,
+    reference: Option<&SecretKeyRef>,
+    secrets: &SecretSource,
+) -> Result<Option<Vec<u8>>, StartError> {
+    let failed =
+        |error| StartError::Secret { kind, name: name.to_owned(), field, source: Box::new(error) };
+    reference
+        .map(|r| secrets.get(r).map(|secret| secret.expose_bytes().to_vec()).map_err(failed))
+        .transpose()
+}

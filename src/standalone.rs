@@ -1,0 +1,95 @@
+//! `standalone`: every document of the manifests, in this process.
+
+use crate::{
+    cli::{Manifests, Standalone},
+    fail::Failure,
+    health, plan,
+    running::{Origin, Running},
+};
+use crds::manifest::{self, LoadOptions};
+use prometheus::Registry;
+use std::{io::Write as _, path::Path, time::Duration};
+
+/// How long what is in progress may take to end.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Failure`] when a manifest, the journal or an address can't be used.
+pub async fn standalone(arguments: Standalone) -> Result<(), Failure> {
+    let manifests = load(&arguments.manifests, false)?;
+    let plans = plan::plan(manifests.documents)?;
+    let registry = Registry::new();
+    let mut running = Running::new(&registry)?;
+    for plan in &plans {
+        running.start(plan, &manifests.secrets, &arguments.data, Origin::Master).await?;
+    }
+    serve(running, registry, &arguments.serving.metrics, &[]).await
+}
+
+/// Reads manifests; says in the log which documents were skipped.
+///
+/// # Errors
+/// [`Failure::Manifests`] with every mistake.
+pub fn load(from: &Manifests, without_secrets: bool) -> Result<manifest::Manifests, Failure> {
+    let options = LoadOptions { secrets: from.secrets.clone(), without_secrets };
+    let manifests = manifest::load(&from.files, &options).map_err(Failure::Manifests)?;
+    for note in &manifests.notes {
+        tracing::info!("{}:{}: {}", note.file.display(), note.line, note.message);
+    }
+    Ok(manifests)
+}
+
+/// Serves health and metrics, prints where the pages are, and waits for the end.
+///
+/// # Errors
+/// [`Failure`] when the address for metrics can't be bound.
+pub async fn serve(
+    running: Running,
+    registry: Registry,
+    metrics: &std::net::SocketAddr,
+    also: &[(&str, &Path)],
+) -> Result<(), Failure> {
+    let signals = signals()?;
+    let ready = running.ready.clone();
+    let (address, server) = health::serve(*metrics, registry, ready.clone(), running.cancel())
+        .await
+        .map_err(|source| Failure::Metrics { address: *metrics, source })?;
+    ready.set(true);
+    print(&running, address, also);
+    signals.await;
+    tracing::info!("ending: what is in progress is finished first");
+    running.end(PATIENCE).await;
+    // Its errors would be about connections that are gone anyway.
+    let _ = server.await;
+    Ok(())
+}
+
+/// Tells on standard output, for people and scripts, where things are.
+fn print(running: &Running, metrics: std::net::SocketAddr, also: &[(&str, &Path)]) {
+    let mut lines = String::new();
+    for pages in &running.pages {
+        lines += &format!("{:<9}{}\n", pages.name, pages.url);
+    }
+    for (what, place) in also {
+        lines += &format!("{what:<9}{}\n", place.display());
+    }
+    lines += &format!("{:<9}http://{metrics}/metrics\n", "metrics");
+    // A closed standard output is no reason to stop.
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+}
+
+/// SIGTERM and SIGINT, whichever comes first.
+fn signals() -> Result<impl Future<Output = ()>, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(Failure::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}
