@@ -1,0 +1,174 @@
+//! The whole process with a journal of 4000 builds (20 builders × 200 builds × 8 steps): time from the start to
+//! the first page, and resident memory. `cargo xtask bench` builds the program and runs this.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a program of measurements
+
+use feed::{Feed, Options};
+use master::{Batch, Dirty, Sink as _};
+use model::{
+    Build, BuildId, Builder, BuilderId, BuilderName, BuilderRef, Change, Outcome, Step, StepId,
+    Timestamp, World,
+};
+use std::{
+    env, fs,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const BUILDERS: u64 = 20;
+const BUILDS: u64 = 200;
+const STEPS: u64 = 8;
+const RUNS: usize = 7;
+
+fn main() {
+    let program = env::var_os("BUILDBOT_STATUS")
+        .expect("BUILDBOT_STATUS names the program: run cargo xtask bench");
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(fill(&folder.path().join("data/default/main")));
+    let mut starts = Vec::new();
+    let mut pages = Vec::new();
+    let mut memory = 0;
+    for _ in 0..RUNS {
+        let (port, metrics) = (free_port(), free_port());
+        let file = folder.path().join("bench.yaml");
+        fs::write(&file, manifest(port)).unwrap();
+        let begin = Instant::now();
+        let mut command = Command::new(&program);
+        command
+            .arg("standalone")
+            .arg("-f")
+            .arg(&file)
+            .arg("--data")
+            .arg(folder.path().join("data"));
+        command
+            .args(["--metrics", &format!("127.0.0.1:{metrics}")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut child = Ended(command.spawn().unwrap());
+        while get(port, "/waterfall").is_none() {
+            assert!(child.0.try_wait().unwrap().is_none(), "the program ended");
+            assert!(begin.elapsed() < Duration::from_secs(30), "no page within 30 s");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        starts.push(begin.elapsed());
+        let page = Instant::now();
+        get(port, "/waterfall").unwrap();
+        pages.push(page.elapsed());
+        memory = memory.max(resident(child.0.id()));
+    }
+    starts.sort();
+    pages.sort();
+    let ms = |d: Duration| d.as_secs_f64() * 1e3;
+    println!("builds            {}", BUILDERS * BUILDS);
+    println!("first page        {:7.1} ms (median of {RUNS})", ms(starts[RUNS / 2]));
+    println!("default waterfall {:7.1} ms (median of {RUNS})", ms(pages[RUNS / 2]));
+    println!("resident memory   {:7.1} MiB (most)", memory as f64 / 1024.0);
+}
+
+/// Kills the program when dropped.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn fill(journal: &Path) {
+    let feed = Feed::open(journal, Options::default()).unwrap();
+    let mut ingest = feed.ingest();
+    let mut world = World::default();
+    let mut dirty = Dirty { meta: true, ..Dirty::default() };
+    for b in 1..=BUILDERS {
+        let builder =
+            Builder { id: BuilderId(b), name: name(b), configured: true, ..Builder::default() };
+        dirty.builders.insert(builder.id);
+        world.builders.insert(builder.id, builder);
+    }
+    let now = Timestamp::now().0;
+    let mut history = Vec::new();
+    for n in 1..=BUILDS {
+        for b in 1..=BUILDERS {
+            history.push(build(b, n, now - i64::try_from((BUILDS - n) * 600).unwrap()));
+        }
+    }
+    let mut batch = Batch { history, dirty, ..Batch::default() };
+    for chunk in std::mem::take(&mut batch.history).chunks(200) {
+        batch.history = chunk.to_vec();
+        ingest.commit(std::mem::take(&mut batch), &world).await.unwrap();
+    }
+    feed.close().await;
+}
+
+fn name(builder: u64) -> BuilderName {
+    BuilderName::from(format!("bench-{builder:02}"))
+}
+
+fn build(builder: u64, number: u64, at: i64) -> Build {
+    let id = (number - 1) * BUILDERS + builder;
+    let outcome = if id.is_multiple_of(7) { Outcome::Failure } else { Outcome::Success };
+    let step = |n: u64| Step {
+        id: StepId(id * STEPS + n),
+        number: n,
+        name: format!("step {n}"),
+        started_at: Some(Timestamp(at + i64::try_from(n * 30).unwrap_or(0))),
+        complete_at: Some(Timestamp(at + i64::try_from(n * 30 + 25).unwrap_or(0))),
+        outcome: Some(if n == 5 { outcome } else { Outcome::Success }),
+        text: format!("step {n} done"),
+        ..Step::default()
+    };
+    Build {
+        id: BuildId(id),
+        number,
+        builder: BuilderRef { id: BuilderId(builder), name: name(builder), tags: Vec::new() },
+        started_at: Timestamp(at),
+        complete_at: Some(Timestamp(at + 240)),
+        outcome: Some(outcome),
+        steps: (0..STEPS).map(step).collect(),
+        changes: vec![Change {
+            author: "Ines <ines@example.org>".into(),
+            comments: format!("change {number}"),
+            ..Change::default()
+        }],
+        ..Build::default()
+    }
+}
+
+fn manifest(port: u16) -> String {
+    format!(
+        "apiVersion: statustargets.dev/v1alpha1
+kind: Master
+metadata: {{name: main}}
+spec: {{url: \"http://127.0.0.1:9/\"}}
+---
+apiVersion: statustargets.dev/v1alpha1
+kind: WebStatus
+metadata: {{name: pages}}
+spec: {{masterRef: {{name: main}}, httpPort: \"tcp:{port}:interface=127.0.0.1\"}}
+"
+    )
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The answer's length if it is 200.
+fn get(port: u16, path: &str) -> Option<usize> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    answer.starts_with(b"HTTP/1.1 200").then_some(answer.len())
+}
+
+/// Resident memory in KiB.
+fn resident(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
