@@ -94,7 +94,12 @@ impl Client {
 
     /// Reads `path` below the master's address as JSON.
     pub(crate) async fn json(&self, path: &str) -> Result<Value, ClientError> {
-        let body = match self.read(path).await {
+        let read = match self.read(path).await {
+            // The master closes connections under answers now and then; reading is repeatable.
+            Err(ClientError::Unreachable(_)) => self.read(path).await,
+            other => other,
+        };
+        let body = match read {
             // An expired or foreign session: once more with a new one.
             Err(ClientError::Denied(_)) if self.0.session.has_login() => {
                 self.forget_session().await;

@@ -152,12 +152,23 @@ impl Buildbot {
 
     /// A REST answer.
     pub async fn get(&self, path: &str) -> Value {
-        let request = self.http.get(self.url(&format!("api/v2/{path}")));
-        let request = request.header("cookie", &self.cookie).header("accept", "application/json");
-        let answer = request.send().await.unwrap();
-        let status = answer.status();
-        let text = answer.text().await.unwrap();
-        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {status} {e}: {text:?}"))
+        let mut tries = 0;
+        loop {
+            let request = self.http.get(self.url(&format!("api/v2/{path}")));
+            let request =
+                request.header("cookie", &self.cookie).header("accept", "application/json");
+            let answer = request.send().await.unwrap();
+            let status = answer.status();
+            match answer.text().await {
+                // Twisted closes a connection under an answer now and then.
+                Err(_) if tries < 3 => tries += 1,
+                text => {
+                    let text = text.unwrap();
+                    return serde_json::from_str(&text)
+                        .unwrap_or_else(|e| panic!("{path}: {status} {e}: {text:?}"));
+                }
+            }
+        }
     }
 
     /// Forces a build of a builder.
