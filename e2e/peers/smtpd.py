@@ -24,8 +24,9 @@ class Keep:
 
 
 async def main():
+    keep = Keep(sys.argv[1])  # one for all connections: it numbers the messages
     server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(Keep(sys.argv[1]), enable_SMTPUTF8=True), '127.0.0.1', 0)
+        lambda: SMTP(keep, enable_SMTPUTF8=True), '127.0.0.1', 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
