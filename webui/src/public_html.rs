@@ -3,9 +3,11 @@
 //! Every page of its own wins over a file of the same address. Where the folder has none,
 //! samples stand in for `index.html`, `robots.txt` and `buildbot.css`.
 
+use crate::{PageError, server::Shelf};
 use axum::{
     body::Body,
-    http::{HeaderValue, Request, StatusCode, header},
+    extract::State,
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use percent_encoding::percent_decode_str;
@@ -68,6 +70,27 @@ impl PublicHtml {
             response
         })
     }
+}
+
+/// Answers what no page answers: with a file, a sample, or a page that says there is none.
+pub async fn fallback(
+    State(app): Shelf,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    if method != Method::GET && method != Method::HEAD {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    let public = PublicHtml::new(app.site.spec.public_html.as_ref().map(PathBuf::from));
+    if let Some(file) = public.serve(uri.path()).await {
+        return file;
+    }
+    app.page(&uri, &headers, |_| {
+        let path: String = percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
+        let text = format!("There is nothing at {}.", crate::text::clip(&path, 200));
+        Err(PageError::not_found("No such page", text))
+    })
 }
 
 /// Whether a path names a file within the folder, and no hidden one. `.well-known` is meant
