@@ -73,12 +73,7 @@ impl PublicHtml {
 }
 
 /// Answers what no page answers: with a file, a sample, or a page that says there is none.
-pub async fn fallback(
-    State(app): Shelf,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
+pub async fn fallback(State(app): Shelf, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if method != Method::GET && method != Method::HEAD {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
@@ -86,11 +81,14 @@ pub async fn fallback(
     if let Some(file) = public.serve(uri.path()).await {
         return file;
     }
-    app.page(&uri, &headers, |_| {
+    let mut response = app.page(&uri, &headers, |_| {
         let path: String = percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
         let text = format!("There is nothing at {}.", crate::text::clip(&path, 200));
         Err(PageError::not_found("No such page", text))
-    })
+    });
+    let policy = HeaderValue::from_static(crate::server::CONTENT_POLICY);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 /// Whether a path names a file within the folder, and no hidden one. `.well-known` is meant

@@ -4,7 +4,7 @@ use crate::{
     Ask, Html, PageError, Query, Site,
     caching::{self, Cache},
     logs::LogText,
-    pages, statics,
+    pages, public_html, statics,
     view::Shared,
     waterfall,
 };
@@ -106,7 +106,7 @@ pub(crate) fn theme_of(headers: &HeaderMap) -> Option<&'static str> {
 }
 
 /// What a page may load and do: only what comes from here, and no script or style within it.
-const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+pub(crate) const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
     connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'self'";
 
@@ -128,5 +128,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(header("content-security-policy", CONTENT_POLICY))
         .layer(header("x-content-type-options", "nosniff"))
         .layer(header("referrer-policy", "same-origin"))
+        // After the headers: what stands in publicHtml may use scripts and styles of its own.
+        .fallback(public_html::fallback)
         .with_state(app)
 }

@@ -451,6 +451,23 @@ async fn an_unknown_builder_is_a_404_that_offers_the_nearest_names() {
 }
 
 #[tokio::test]
+async fn w03_public_files_stand_beside_the_pages_which_win_over_them() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("index.html"), "own <script>1</script>").unwrap();
+    std::fs::write(dir.path().join("builders"), "not this").unwrap();
+    let app = fixture::app(site(&serde_json::json!({"publicHtml": dir.path()})));
+    let (status, headers, body) = ask(&app, "/index.html").await;
+    assert_eq!((status, body.as_str()), (StatusCode::OK, "own <script>1</script>"));
+    assert!(!headers.contains_key(header::CONTENT_SECURITY_POLICY), "the site's own affair");
+    assert!(ask(&app, "/builders").await.2.contains("<h1>Builders</h1>"));
+    assert!(ask(&app, "/robots.txt").await.2.contains("Disallow: /waterfall"));
+    let (status, headers, body) = ask(&app, "/no%3Csuch").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(body.contains("There is nothing at /no&lt;such.") && body.contains("</footer>"));
+    assert!(headers.contains_key(header::CONTENT_SECURITY_POLICY));
+}
+
+#[tokio::test]
 async fn lists_without_a_page_and_slashes_at_the_end_lead_to_the_page() {
     for (path, to) in [
         ("/one_box_per_builder", "builders"),
