@@ -87,7 +87,7 @@ pub fn change(id: u64, ago: i64, author: &str) -> Change {
         id: ChangeId(id),
         author: author.into(),
         comments: format!("Change {id} of a file"),
-        revision: Some(format!("{:040x}", id.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
+        revision: Some(format!("{:016x}{id:024x}", id.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
         when: Timestamp(NOW.0 - ago * MIN),
         ..Change::default()
     }
@@ -123,9 +123,9 @@ pub fn view(builders: Vec<Builder>, builds: Vec<Build>, changes: Vec<Change>) ->
     snapshot.world.title = "app".into();
     snapshot.world.version = "4.3.0".into();
     snapshot.world.workers.insert(WorkerId(1), worker(1, &ids));
-    snapshot.world.builders = builders.iter().map(|b| (b.id, b.clone())).collect();
+    let named: std::collections::BTreeMap<_, _> = builders.into_iter().map(|b| (b.id, b)).collect();
     for mut build in builds {
-        if let Some(builder) = builders.iter().find(|b| b.id == build.builder.id) {
+        if let Some(builder) = named.get(&build.builder.id) {
             build.builder.name = builder.name.clone();
             build.builder.tags.clone_from(&builder.tags);
         }
@@ -135,6 +135,7 @@ pub fn view(builders: Vec<Builder>, builds: Vec<Build>, changes: Vec<Change>) ->
             snapshot.builds.push(build);
         }
     }
+    snapshot.world.builders = named;
     View::new(snapshot, MasterState::now(StateKind::Live, "connected"), Limits::default())
 }
 

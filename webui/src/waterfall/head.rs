@@ -17,7 +17,7 @@ pub(super) fn head(
     let columns: Vec<Value> = builders.iter().map(|b| column(ask, b)).collect();
     let date = args.last_time.unwrap_or(ask.now);
     let date = jiff::Timestamp::from_second(date.0)
-        .map(|t| t.strftime("%a %-d %b %Y").to_string())
+        .map(|t| t.strftime("%a %-d %b").to_string())
         .unwrap_or_default();
     let root = if ask.root == "./" { "" } else { ask.root };
     let more = context! { columns, date, root };

@@ -423,7 +423,9 @@ impl<'a> Table<'a> {
                     let time = (row >= time_until).then(|| {
                         let rows = self.run(row, |l| l.top % QUARTER != 0);
                         time_until = row + rows;
-                        let shown = self.hard[row] || line.top % QUARTER == 0;
+                        // Where a body was cut is of no interest to readers.
+                        let first = row == 0 || self.lines[row - 1].kind != Kind::Span;
+                        let shown = first || line.top % QUARTER == 0;
                         TimeCell { rows, label: shown.then(|| at(line.top)) }
                     });
                     let changes = (row >= changes_until).then(|| {

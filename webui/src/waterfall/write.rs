@@ -91,9 +91,9 @@ fn number(out: &mut String, n: impl std::fmt::Display) {
     let _ = write!(out, "{n}");
 }
 
-/// A day: `Monday 23 November`; the year stands in the row of headings.
+/// A day: `Monday 23 November 2026`.
 fn date(time: Timestamp) -> String {
-    let day = jiff::Timestamp::from_second(time.0).map(|t| t.strftime("%A %-d %B").to_string());
+    let day = jiff::Timestamp::from_second(time.0).map(|t| t.strftime("%A %-d %B %Y").to_string());
     day.unwrap_or_default()
 }
 
