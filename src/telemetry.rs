@@ -1,9 +1,11 @@
 //! Logs for people or programs, and traces for an OpenTelemetry collector.
 
+mod plain;
+
 use crate::cli::LogFormat;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
-use std::{env, io::IsTerminal as _};
+use std::env;
 use tracing_subscriber::{
     EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
@@ -47,12 +49,9 @@ pub fn start(format: LogFormat, filter: &str) -> Result<Telemetry, TelemetryErro
     let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logs = match format {
         LogFormat::Json => logs.json().flatten_event(true).with_filter(parse()?).boxed(),
-        LogFormat::Text => logs
-            .compact()
-            .with_target(false)
-            .with_ansi(std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none())
-            .with_filter(parse()?)
-            .boxed(),
+        LogFormat::Text => {
+            logs.fmt_fields(plain::Plain).event_format(plain::Plain).with_filter(parse()?).boxed()
+        }
     };
     let tracer = if traces_wanted() { Some(exporter()?) } else { None };
     let traces = tracer.as_ref().map(|provider| {
