@@ -17,7 +17,7 @@ use axum::{
 use fixture::NASTY;
 use model::segment;
 use regex::Regex;
-use std::sync::Arc;
+use std::{io::Read as _, sync::Arc};
 use tower::ServiceExt;
 use webui::{
     Site,
@@ -298,6 +298,21 @@ async fn p13_watchers_of_a_finished_log_get_its_lines_and_the_end() {
     assert!(body.starts_with("event: lines\ndata: <p id=l16>"), "{body}");
     assert!(body.ends_with("event: end\ndata: end\n\n"), "{body:?}");
     refused(&format!("{LOGS}/stdio/live?first=x"), 400, &["first=x"]).await;
+}
+
+#[tokio::test]
+async fn p13_p14_a_compressed_log_is_the_same_log() {
+    for path in [format!("{LOGS}/stdio"), format!("{LOGS}/stdio/text")] {
+        let (_, _, plain) = ask(&app(), &path).await;
+        let request = Request::get(&path).header(header::ACCEPT_ENCODING, "gzip");
+        let request = request.body(Body::empty()).unwrap();
+        let response = router(app()).oneshot(request).await.unwrap();
+        assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip", "{path}");
+        let body = to_bytes(response.into_body(), 64 << 20).await.unwrap();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(body.as_ref()).read_to_string(&mut text).unwrap();
+        assert_eq!(text, plain, "{path}");
+    }
 }
 
 #[tokio::test]

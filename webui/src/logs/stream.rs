@@ -76,7 +76,12 @@ pub fn html(
             Some((Ok(Bytes::from(out + &after)), None))
         },
     );
-    stream::iter([Ok(Bytes::from(first))]).chain(rest)
+    ended_once(stream::iter([Ok(Bytes::from(first))]).chain(rest))
+}
+
+/// Compression asks a body once more after its end, which an `unfold` does not survive.
+fn ended_once<S: Stream>(stream: S) -> impl Stream<Item = S::Item> + use<S> {
+    stream.fuse()
 }
 
 /// The plain text, chunk by chunk from `begun` on. If a chunk can't be had the stream breaks
@@ -86,7 +91,7 @@ pub fn text(
     (log, kind): (LogId, LogKind),
     begun: LogChunk,
 ) -> impl Stream<Item = Result<Bytes, LogError>> + Send + use<> {
-    stream::unfold(Some((source, Some(begun), 0)), move |state| async move {
+    let chunks = stream::unfold(Some((source, Some(begun), 0)), move |state| async move {
         let (source, begun, next) = state?;
         let chunk = match begun {
             Some(chunk) => Ok(chunk),
@@ -100,7 +105,8 @@ pub fn text(
             }
             Err(error) => Some((Err(error), None)),
         }
-    })
+    });
+    ended_once(chunks)
 }
 
 /// How far a log that is written has come.
@@ -121,7 +127,7 @@ pub fn follow<P: Fn() -> Option<Progress> + Send + 'static>(
     progress: P,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send + use<P> {
     let state = (source, Lines::new(kind), next, progress, 0u32);
-    stream::unfold(Some(state), move |state| async move {
+    let events = stream::unfold(Some(state), move |state| async move {
         let (source, mut renderer, mut next, progress, mut idle) = state?;
         let mut failures = 0u32;
         loop {
@@ -156,5 +162,6 @@ pub fn follow<P: Fn() -> Option<Progress> + Send + 'static>(
             idle += 1;
             tokio::time::sleep(PACE).await;
         }
-    })
+    });
+    ended_once(events)
 }
