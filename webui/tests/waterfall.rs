@@ -17,6 +17,7 @@ use webui::{
     },
 };
 
+#[allow(clippy::needless_pass_by_value, reason = "callers write the value in place")]
 fn site(more: serde_json::Value) -> Site {
     let mut spec = serde_json::json!({ "masterRef": { "name": "m" } });
     spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
