@@ -7,6 +7,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use feed::Feed;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use std::{
     io,
@@ -35,34 +36,43 @@ impl Readiness {
     }
 }
 
+/// What `/metrics` shows.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// Where all figures are registered.
+    pub registry: Registry,
+    /// Journals, whose gauges are read when they are asked for.
+    pub feeds: Vec<Feed>,
+}
+
 /// Serves until `cancel`; the address is the one bound, so port 0 can be given.
 ///
 /// # Errors
 /// The address can't be bound.
 pub async fn serve(
     address: SocketAddr,
-    registry: Registry,
+    figures: Figures,
     ready: Readiness,
     cancel: CancellationToken,
 ) -> io::Result<(SocketAddr, tokio::task::JoinHandle<io::Result<()>>)> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
-    let app = router(registry, ready);
+    let app = router(figures, ready);
     let task = tokio::spawn(async move {
         axum::serve(listener, app).with_graceful_shutdown(cancel.cancelled_owned()).await
     });
     Ok((bound, task))
 }
 
-fn router(registry: Registry, ready: Readiness) -> Router {
+fn router(figures: Figures, ready: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state((registry, ready))
+        .with_state((figures, ready))
 }
 
-async fn readyz(State((_, ready)): State<(Registry, Readiness)>) -> impl IntoResponse {
+async fn readyz(State((_, ready)): State<(Figures, Readiness)>) -> impl IntoResponse {
     if ready.get() {
         (StatusCode::OK, "ready\n")
     } else {
@@ -70,7 +80,11 @@ async fn readyz(State((_, ready)): State<(Registry, Readiness)>) -> impl IntoRes
     }
 }
 
-async fn metrics(State((registry, _)): State<(Registry, Readiness)>) -> impl IntoResponse {
+async fn metrics(State((figures, _)): State<(Figures, Readiness)>) -> impl IntoResponse {
+    let Figures { registry, feeds } = figures;
+    for feed in &feeds {
+        feed.refresh_metrics().await;
+    }
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
     match encoder.encode(&registry.gather(), &mut text) {

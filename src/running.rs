@@ -110,6 +110,11 @@ impl Running {
         })
     }
 
+    /// The masters' journals.
+    pub fn feeds(&self) -> &[Feed] {
+        &self.feeds
+    }
+
     /// Ended when the process ends.
     pub fn cancel(&self) -> CancellationToken {
         self.cancel.clone()

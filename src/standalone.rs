@@ -53,7 +53,8 @@ pub async fn serve(
 ) -> Result<(), Failure> {
     let signals = signals()?;
     let ready = running.ready.clone();
-    let (address, server) = health::serve(*metrics, registry, ready.clone(), running.cancel())
+    let figures = health::Figures { registry, feeds: running.feeds().to_vec() };
+    let (address, server) = health::serve(*metrics, figures, ready.clone(), running.cancel())
         .await
         .map_err(|source| Failure::Metrics { address: *metrics, source })?;
     ready.set(true);

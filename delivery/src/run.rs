@@ -8,7 +8,7 @@ use feed::DeadLetter;
 use model::{BuilderId, Record, Timestamp};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Semaphore, oneshot, watch},
+    sync::{Semaphore, SemaphorePermit, oneshot, watch},
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -22,7 +22,8 @@ pub struct Options {
     pub name: String,
     /// Records at work at once, those that wait for a retry included.
     pub window: usize,
-    /// Attempts at once.
+    /// Attempts at once, each until its acknowledgement is on disk: so this is also the most
+    /// messages that a kill repeats.
     pub parallel: usize,
     /// The deadline of one attempt.
     pub attempt_timeout: Duration,
@@ -194,7 +195,10 @@ impl<T: Target, A: Acks> Line<T, A> {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.attempt(&mut message).await {
+            // Held until the acknowledgement is on disk: a kill repeats at most as many messages
+            // as may be attempted at once.
+            let (result, permit) = self.attempt(&mut message).await;
+            match result {
                 Ok(Sent::Whole) => {
                     self.acks.acknowledge(record.position, None).await?;
                     self.tally.delivered(record, "delivered");
@@ -221,6 +225,7 @@ impl<T: Target, A: Acks> Line<T, A> {
                     let delay = self.options.backoff.delay(attempts);
                     tracing::info!(%error, attempts, ?delay, "tried again later");
                     self.tally.retry(&error);
+                    drop(permit);
                     tokio::time::sleep(delay).await;
                 }
                 // The gate holds everybody back.
@@ -232,11 +237,14 @@ impl<T: Target, A: Acks> Line<T, A> {
     }
 
     /// One attempt, when there is room for it.
-    async fn attempt(&self, message: &mut T::Message) -> Result<Sent, SendError> {
+    async fn attempt(
+        &self,
+        message: &mut T::Message,
+    ) -> (Result<Sent, SendError>, Option<SemaphorePermit<'_>>) {
         let pass = self.gate.pass().await;
-        let Ok(_permit) = self.attempts.acquire().await else {
+        let Ok(permit) = self.attempts.acquire().await else {
             // Only a closed semaphore fails, and nobody closes it.
-            return Err(SendError::Transient("the target stops".into()));
+            return (Err(SendError::Transient("the target stops".into())), None);
         };
         let limit = self.options.attempt_timeout;
         let began = Instant::now();
@@ -263,7 +271,7 @@ impl<T: Target, A: Acks> Line<T, A> {
         }
         tracing::debug!(elapsed = ?began.elapsed(), ok = result.is_ok(), "attempt");
         drop(pass);
-        result
+        (result, Some(permit))
     }
 }
 

@@ -35,7 +35,7 @@ BEFORE = ['commits', 'library']
 RECORDED = ['branch', 'results', 'more_commits', 'library_again', 'release', 'try', 'fuzz', 'cancel', 'crash', 'broken_release',
             'rebuild', 'worker']
 PATHS = ['*/*/*', 'builds/*/properties/update', 'control/*/*/*']
-COLLECTIONS = ['masters', 'builders', 'workers', 'changes', 'buildsets', 'buildrequests?property=*', 'builds?property=*',
+COLLECTIONS = ['config', 'masters', 'builders', 'workers', 'changes', 'buildsets', 'buildrequests?property=*', 'builds?property=*',
                'schedulers', 'changesources', 'forceschedulers', 'sourcestamps', 'projects', 'codebases', 'application.spec']
 
 
@@ -67,7 +67,8 @@ def listen(url):
 
 
 def fetch(url, path):
-    request = urllib.request.Request(f'{url}/api/v2/{path}', headers={'Accept': 'application/json'})
+    below = '' if path == 'config' else 'api/v2/'
+    request = urllib.request.Request(f'{url}/{below}{path}', headers={'Accept': 'application/json'})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.status, answer.read().decode()
 

@@ -28,7 +28,7 @@ impl Running {
             target = target.into_folder(folder.clone());
         }
         let target = Arc::new(target);
-        let options = delivery::Options::new(name.clone());
+        let options = mail::Mail::options(&name);
         self.targets.push(options.watch());
         let metrics = self.delivery.clone();
         let first = open(feed, "mail", &name, spec.suspend).await?;

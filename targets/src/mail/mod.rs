@@ -13,7 +13,7 @@ use crate::{About, BuildError, Preview};
 use address::Recipients;
 use compose::Composer;
 use crds::{MailNotifierSpec, MailTls};
-use delivery::{ComposeError, SendError, Sent, Target};
+use delivery::{ComposeError, Options, SendError, Sent, Target};
 use model::{Build, Event, Record, Selection};
 use send::Smtp;
 use std::{fmt, path::PathBuf};
@@ -82,6 +82,12 @@ impl Mail {
             way: Way::Smtp(Smtp::new(spec, secrets)?),
             about,
         })
+    }
+
+    /// How it is driven: one mail at a time until it is acknowledged, so that a kill repeats at
+    /// most one. All go to one server, which gains nothing by several at once.
+    pub fn options(name: &str) -> Options {
+        Options { parallel: 1, ..Options::new(name) }
     }
 
     /// Mails become files of this folder instead of going to a server (for a demo).
