@@ -217,6 +217,14 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
             self.queue.iter().take(chunk).map(|w| Arc::clone(&w.item)).collect();
         let items: Vec<&T::Item> = items.iter().map(AsRef::as_ref).collect();
         let span = tracing::info_span!("deliver", target_name = %self.options.name, kind = self.target.kind(), records = chunk);
+        for (at, waiting) in self.queue.iter().take(chunk).enumerate() {
+            let identity = &waiting.record.identity;
+            if at == 0 {
+                feed::trace::join(&span, identity);
+            } else {
+                feed::trace::link(&span, identity);
+            }
+        }
         let limit = self.options.attempt_timeout;
         let sent = timeout(limit, self.target.send(&items)).instrument(span).await;
         let result = sent.unwrap_or_else(|_| {

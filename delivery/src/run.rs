@@ -118,6 +118,7 @@ pub async fn run<S: Source, T: Target>(
                             position = %record.position,
                             identity = %record.identity,
                         );
+                        feed::trace::join(&span, &record.identity);
                         tasks.spawn(
                             async move { line.deliver(&record, Turn { before, done: Some(done) }).await }
                                 .instrument(span),

@@ -39,6 +39,7 @@ mod publish;
 mod query;
 mod shared;
 mod store;
+pub mod trace;
 mod writer;
 
 pub use consumer::{

@@ -15,6 +15,7 @@ use crate::{
         sidecar::{self, Sidecar, Stood},
         tables::{self, Journal},
     },
+    trace,
 };
 use consumers::Changes;
 use std::{
@@ -187,7 +188,9 @@ impl Writer {
                 let listed = changes.install(&self.shared);
                 for (batch, reply) in ingest {
                     metrics.ingested(batch.events());
-                    self.shared.publisher.publish(batch.into_fresh());
+                    let fresh = batch.into_fresh();
+                    trace::journaled(fresh.records.iter().map(|(record, _)| &**record));
+                    self.shared.publisher.publish(fresh);
                     let _ = reply.send(Ok(()));
                 }
                 if listed {
