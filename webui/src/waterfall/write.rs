@@ -140,13 +140,14 @@ impl Writer<'_> {
                     false => write!(out, "<tr class=t{height}>"),
                 };
                 if let Some(time) = time {
-                    out.push_str("<th class=t0 scope=row");
+                    // A header without words would be read out as one.
+                    let (tag, said) = match time.label {
+                        Some(label) => ("th class=t0 scope=row", text::clock(label)),
+                        None => ("td class=t0", String::new()),
+                    };
+                    let _ = write!(out, "<{tag}");
                     span(out, time.rows);
-                    out.push('>');
-                    if let Some(label) = time.label {
-                        out.push_str(&text::clock(label));
-                    }
-                    out.push_str("</th>");
+                    let _ = write!(out, ">{said}</{}>", &tag[..2]);
                 }
                 if let Some(cell) = changes {
                     out.push_str("<td class=m");
