@@ -72,6 +72,18 @@ fn the_longest_examples_load_and_use_every_field() {
 }
 
 #[test]
+fn the_manifest_of_the_readme_loads() {
+    let readme = std::fs::read_to_string(support::file("../README.md")).unwrap();
+    let manifest = readme.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("status.yaml");
+    std::fs::write(&file, manifest).unwrap();
+    let loaded = load(&[file], &LoadOptions::default()).unwrap();
+    let kinds: Vec<_> = loaded.documents.iter().map(|d| d.resource.kind()).collect();
+    assert_eq!(kinds, ["Master", "WebStatus", "MailNotifier", "HttpPush"]);
+}
+
+#[test]
 fn what_is_written_reads_back_as_the_same_resource() {
     for name in ["minimal", "full"] {
         for document in examples(name).documents {

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub enum Answer {
     /// It takes the message.
     Take,
-    /// It refuses it for now.
+    /// It refuses it this time.
     Later,
     /// It refuses it for good.
     Never,

@@ -36,22 +36,20 @@ impl Metrics {
     /// # Errors
     /// If the registry has figures of these names already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        fn add<C: Collector + Clone + 'static>(
-            registry: &Registry,
-            made: Result<C, prometheus::Error>,
-        ) -> Result<C, prometheus::Error> {
-            let made = made?;
-            registry.register(Box::new(made.clone()))?;
-            Ok(made)
-        }
+        Self::build(|collector| registry.register(collector))
+    }
+
+    /// Makes the figures and hands each to `register`.
+    ///
+    /// # Errors
+    /// Those of `register`.
+    pub fn build(
+        mut register: impl FnMut(Box<dyn Collector>) -> Result<(), prometheus::Error>,
+    ) -> Result<Self, prometheus::Error> {
         let opts = |name: &str, help: &str| Opts::new(format!("statustargets_{name}"), help);
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            add(registry, IntCounterVec::new(opts(name, help), labels))
-        };
-        let gauge = |name: &str, help: &str| {
-            add(registry, IntGaugeVec::new(opts(name, help), &["target", "kind"]))
-        };
-        Ok(Self {
+        let counter = |name, help, labels: &[&str]| IntCounterVec::new(opts(name, help), labels);
+        let gauge = |name, help| IntGaugeVec::new(opts(name, help), &["target", "kind"]);
+        let metrics = Self {
             deliveries: counter(
                 "deliveries_total",
                 "Records done with.",
@@ -72,19 +70,24 @@ impl Metrics {
                 "Records given up.",
                 &["target", "kind", "reason"],
             )?,
-            lag: add(
-                registry,
-                HistogramVec::new(
-                    HistogramOpts::new(
-                        "statustargets_delivery_lag_seconds",
-                        "From the event on the master to the peer's taking it.",
-                    )
-                    .buckets(LAG_BUCKETS.into()),
-                    &["target", "kind"],
-                ),
+            lag: HistogramVec::new(
+                HistogramOpts::new(
+                    "statustargets_delivery_lag_seconds",
+                    "From the event on the master to the peer's taking it.",
+                )
+                .buckets(LAG_BUCKETS.into()),
+                &["target", "kind"],
             )?,
             in_flight: gauge("deliveries_in_flight", "Records at work.")?,
             backlog: gauge("delivery_backlog", "Records in the journal that are not done.")?,
-        })
+        };
+        register(Box::new(metrics.deliveries.clone()))?;
+        register(Box::new(metrics.attempts.clone()))?;
+        register(Box::new(metrics.retries.clone()))?;
+        register(Box::new(metrics.dead.clone()))?;
+        register(Box::new(metrics.lag.clone()))?;
+        register(Box::new(metrics.in_flight.clone()))?;
+        register(Box::new(metrics.backlog.clone()))?;
+        Ok(metrics)
     }
 }

@@ -36,7 +36,7 @@ fn blows(seed: u64) -> Vec<(usize, Blow)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn campaign_of_cuts_and_kills() {
+async fn k09_none_is_lost_over_cuts_and_kills() {
     let seed = env::var("LONG_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let folder = tempfile::tempdir().unwrap();
     let mut lab = Lab::start(folder.path(), 0.1, &[]).await;

@@ -54,7 +54,11 @@ impl Metrics {
         Self::build(|collector| registry.register(collector))
     }
 
-    fn build(
+    /// Makes the figures and hands each to `register`.
+    ///
+    /// # Errors
+    /// Those of `register`.
+    pub fn build(
         mut register: impl FnMut(Box<dyn Collector>) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         fn opts(name: &str, help: &str) -> Opts {

@@ -119,6 +119,35 @@ fn m08_a_message_that_fails_gives_way_to_the_usual_one_and_says_so() {
 }
 
 #[test]
+fn m09_extra_headers_are_filled_in_and_none_replaces_the_mails_own() {
+    let more = json!({ "mode": "all", "extraHeaders": {
+        "X-Builder": "%(builder)s",
+        "X-%(prop:scheduler)s": "%(prop:nosuch:-none)s",
+        "sUBJECT": "mine",
+        "no header": "x",
+    } });
+    let mail = text(&more, &finished("failure"));
+    let headers = mail.split("\n\n").next().unwrap();
+    assert!(headers.contains("\nX-Builder: unit win/32"), "{headers}");
+    let scheduler = build("failure").properties.0["scheduler"].0.as_str().unwrap().to_owned();
+    assert!(headers.contains(&format!("\nX-{scheduler}: none")), "{headers}");
+    assert_eq!(headers.to_lowercase().matches("\nsubject:").count(), 1, "{headers}");
+    assert!(!headers.contains("mine") && !headers.contains("no header"), "{headers}");
+}
+
+#[test]
+fn c02_two_notifiers_of_one_build_each_have_their_own_settings() {
+    let record = finished("failure");
+    let failing = json!({ "mode": ["failing"], "subject": "broken: %(builder)s" });
+    let passing = json!({ "mode": ["passing"] });
+    let everything = json!({ "mode": "all", "extraRecipients": ["log@example.org"] });
+    assert!(mail(&failing).decide(&record) && !mail(&passing).decide(&record));
+    let (one, other) = (text(&failing, &record), text(&everything, &record));
+    assert!(one.contains("Subject: broken: unit win/32") && !one.contains("log@example.org"));
+    assert!(other.contains("log@example.org") && !other.contains("broken: "));
+}
+
+#[test]
 fn the_same_record_makes_the_same_bytes_and_notifiers_differ() {
     let more = json!({ "mode": "all" });
     let one = compose(&more, &finished("failure")).unwrap().unwrap();

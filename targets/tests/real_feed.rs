@@ -41,16 +41,13 @@ async fn live(dir: &Path, url: &str, builds: std::ops::Range<usize>) {
     feed.close().await;
 }
 
-#[tokio::test]
-async fn g07_numbers_go_on_over_a_restart_and_nothing_is_pushed_twice() {
-    let taken: Arc<Mutex<Vec<(u64, String)>>> = Arc::default();
+/// A receiver on a free port: its address, and the packets that it took.
+async fn receiver() -> (String, Arc<Mutex<Vec<Value>>>) {
+    let taken: Arc<Mutex<Vec<Value>>> = Arc::default();
     let took = Arc::clone(&taken);
     let take = move |Form(form): Form<BTreeMap<String, String>>| {
         let packets: Vec<Value> = serde_json::from_str(&form["packets"]).unwrap();
-        let named = packets
-            .iter()
-            .map(|p| (p["id"].as_u64().unwrap(), p["event"].as_str().unwrap().to_owned()));
-        took.lock().unwrap().extend(named);
+        took.lock().unwrap().extend(packets);
         async {}
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -58,10 +55,58 @@ async fn g07_numbers_go_on_over_a_restart_and_nothing_is_pushed_twice() {
     tokio::spawn(async move {
         let _ = axum::serve(listener, Router::new().route("/", post(take))).await;
     });
+    (url, taken)
+}
+
+#[tokio::test]
+async fn g07_numbers_go_on_over_a_restart_and_nothing_is_pushed_twice() {
+    let (url, taken) = receiver().await;
     let dir = tempfile::tempdir().unwrap();
     live(dir.path(), &url, 0..4).await;
     live(dir.path(), &url, 4..10).await;
+    let taken: Vec<(u64, String)> = taken
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|p| (p["id"].as_u64().unwrap(), p["event"].as_str().unwrap().to_owned()))
+        .collect();
     let mut expected = vec![(1, "start".to_owned())];
     expected.extend((2..=11).map(|id| (id, "buildFinished".to_owned())));
-    assert_eq!(*taken.lock().unwrap(), expected);
+    assert_eq!(taken, expected);
+}
+
+#[tokio::test]
+async fn c02_two_pushes_of_one_journal_have_settings_and_places_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = Feed::open(dir.path(), Options::default()).unwrap();
+    let cancel = CancellationToken::new();
+    let metrics = metrics();
+    let mut pushes = Vec::new();
+    for (name, builder) in [("one", "b1"), ("two", "b2")] {
+        let (url, taken) = receiver().await;
+        let consumer = feed.consumer(name, ConsumerOptions::default()).await.unwrap();
+        let more = json!({ "bufferDelay": "1ms", "retryDelay": "5ms", "builders": [builder] });
+        let spec = push_spec(&url, &more);
+        let push = HttpPush::new(&spec, &Secrets::default(), about().fixed()).unwrap();
+        let options = HttpPush::options(name, &spec);
+        let state = options.watch();
+        let run = run_batch(consumer, push, options, metrics.clone(), cancel.clone());
+        pushes.push((builder, taken, state, tokio::spawn(run)));
+    }
+    let events = compliance::records(2, 5).into_iter().map(|r| r.event).collect();
+    let batch = Batch { events, ..Batch::default() };
+    feed.ingest().commit(batch, &World::default()).await.unwrap();
+    for (builder, taken, mut state, run) in pushes {
+        state.wait_for(|s| s.delivered == 5 && s.backlog == 0).await.unwrap();
+        if builder == "b2" {
+            cancel.cancel();
+        }
+        let taken = taken.lock().unwrap().clone();
+        let of: Vec<_> = taken.iter().skip(1).map(|p| &p["payload"]["build"]).collect();
+        assert_eq!(of.len(), 5, "{taken:?}");
+        assert!(of.iter().all(|build| build["builderName"] == builder), "{of:?}");
+        assert_eq!((&taken[0]["event"], &taken[5]["id"]), (&json!("start"), &json!(6)));
+        drop(run);
+    }
+    feed.close().await;
 }

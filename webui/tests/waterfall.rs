@@ -1,4 +1,4 @@
-//! The waterfall: its arguments, its layout, its HTML, and how it is served (P02, W01, W06).
+//! The waterfall: its arguments, its layout, its HTML, and how it is served (P02, W01, W07).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use axum::{body::Body, http::Request};
@@ -193,6 +193,23 @@ fn p02_num_events_is_capped_and_older_pages_show_every_build_once() {
     let all: usize =
         view.builders().filter(|b| b.builder.tags == ["unit"]).map(|b| b.builds().count()).sum();
     assert_eq!(seen.len(), all);
+}
+
+#[test]
+fn w07_num_events_is_a_setting_that_the_address_overrides_up_to_the_most() {
+    let view = testing::site(6, 60, 4, NOW);
+    let rows = |more: serde_json::Value, query: &str| {
+        let site = site(more);
+        let html = with(&view, &site, query, |ask| waterfall::page(ask).unwrap().html());
+        html.matches("<tr class=t").count() + html.matches("<tr class=\"t").count()
+    };
+    let usual = rows(serde_json::json!({}), "");
+    assert!(usual > 60 && usual <= 200, "{usual}");
+    let set = || serde_json::json!({ "numEvents": 30, "numEventsMax": 60 });
+    let (few, asked, most) =
+        (rows(set(), ""), rows(set(), "num_events=45"), rows(set(), "num_events=9999"));
+    assert!(few <= 30 && few < asked && asked <= 45 && asked < most && most <= 60);
+    assert!(rows(serde_json::json!({}), "num_events=9999") > 200, "no most unless it is set");
 }
 
 #[test]

@@ -16,7 +16,7 @@ const RUNS: [(&str, [&str; 4], &str); 1] = [(
     [
         "e2e",
         "campaign",
-        "campaign_of_cuts_and_kills",
+        "k09_none_is_lost_over_cuts_and_kills",
         "a real master's scenario while connections are cut and processes killed",
     ],
     "LONG_SEED",
