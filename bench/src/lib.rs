@@ -1,1 +1,1 @@
-//! Measurements of the whole process. Those of single parts are beside them: `webui/benches`, `master/benches`.
+//! Measurements: `benches/` of single parts, `src/bin/process.rs` of the whole process.

@@ -23,7 +23,7 @@ cargo xtask COMMAND
   demo-recording [--seed N]     run the scenario against a real master (7 minutes) and write e2e/recording/
   long NAME --minutes M [--seed N]
                                 a long run: campaign; leaves a report in docs/reports/
-  bench                         the whole process beside a real master with 4000 builds (minutes)
+  bench                         the whole process with a journal of 4000 builds (minutes)
 
 Build output and tools are kept in $XDG_CACHE_HOME/buildbot-status-operator (~/.cache if unset).";
 
