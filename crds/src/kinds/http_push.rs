@@ -60,7 +60,7 @@ pub struct HttpPushSpec {
     #[serde(default = "chunk_size")]
     #[schemars(range(min = 1, max = 10_000))]
     pub chunk_size: u32,
-    /// The largest body of one post. A single larger event is dropped and counted.
+    /// The largest body of one post. A single larger event becomes a dead letter.
     #[serde(default = "max_http_request_size")]
     pub max_http_request_size: Size,
     /// Form fields sent beside `packets` with every post.
