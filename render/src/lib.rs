@@ -14,11 +14,13 @@
 //! assert_eq!(subject.render(&context), "build unknown: running");
 //! ```
 
+mod bounded;
 mod context;
 mod decision;
 mod interpolate;
 mod template;
 
+pub use bounded::Bounded;
 pub use context::{
     BuildContext, BuilderContext, ChangeContext, LogContext, PatchContext, Site, SourceContext,
     StepContext, UrlContext,

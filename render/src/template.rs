@@ -1,12 +1,12 @@
 //! Users' Jinja templates, bounded in every direction.
 
-use crate::BuildContext;
+use crate::{Bounded, BuildContext};
 use minijinja::{
     AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value, syntax::SyntaxConfig,
     value::Serde,
 };
 use serde::Serialize;
-use std::{io, sync::OnceLock};
+use std::sync::OnceLock;
 
 const NAME: &str = "template";
 
@@ -201,10 +201,10 @@ impl Template {
     ) -> Result<String, TemplateError> {
         let template = self.environment.get_template(NAME).map_err(|e| self.failed(&e, false))?;
         let scope = Value::from(Serde(Scope { build, extra }));
-        let mut out = Bounded { bytes: Vec::new(), limit: self.limits.output, passed: false };
+        let mut out = Bounded::new(self.limits.output);
         let rendered = template.render_captured_to(scope, &mut out).map(|_| ());
-        rendered.map_err(|error| self.failed(&error, out.passed))?;
-        String::from_utf8(out.bytes).map_err(|_| TemplateError::Render {
+        rendered.map_err(|error| self.failed(&error, out.passed()))?;
+        String::from_utf8(out.into_bytes()).map_err(|_| TemplateError::Render {
             template: self.name.clone(),
             line: 0,
             text: "its output is no UTF-8".to_owned(),
@@ -256,26 +256,4 @@ fn fields() -> &'static [String] {
             _ => Vec::new(),
         }
     })
-}
-
-/// Takes so many bytes and no more.
-struct Bounded {
-    bytes: Vec<u8>,
-    limit: usize,
-    passed: bool,
-}
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.limit {
-            self.passed = true;
-            return Err(io::Error::other("output limit"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -5,8 +5,11 @@
 
 use crate::text;
 use crds::WebStatusSpec;
-use minijinja::{AutoEscape, Environment, Error, Output, State, Value, syntax::SyntaxConfig};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Output, State, Value, syntax::SyntaxConfig,
+};
 use model::Timestamp;
+use render::Bounded;
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// A template that is no good.
@@ -32,6 +35,16 @@ pub enum TemplateFailure {
     #[error(transparent)]
     Links(#[from] text::decorate::DecorateError),
 }
+
+/// What a page may use up, replaced templates included: room for lists of thousands of builds,
+/// and an end for a template that loops for ever. The waterfall's rows are not part of it.
+const FUEL: u64 = 10_000_000;
+/// Bytes of a page.
+const OUTPUT: usize = 32 << 20;
+/// Nested blocks, loops and macro calls.
+const DEPTH: usize = 100;
+/// Bytes of a template's source.
+const SOURCE: usize = 256 << 10;
 
 /// The built-in templates by name.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -99,7 +112,15 @@ impl Templates {
             }
         }
         all.extend(own.clone());
+        for (name, source) in &all {
+            if source.len() > SOURCE {
+                let text = format!("{} bytes long, {SOURCE} are allowed; shorten it", source.len());
+                return Err(TemplateFailure::Syntax { name: name.clone(), text });
+            }
+        }
         let mut environment = Environment::new();
+        environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(DEPTH);
         environment.set_auto_escape_callback(|name| {
             let plain = name.ends_with(".txt");
             if plain { AutoEscape::None } else { AutoEscape::Html }
@@ -120,7 +141,15 @@ impl Templates {
     /// # Errors
     /// What minijinja says: an unknown name, an undefined value used, a wrong type.
     pub fn render(&self, name: &str, context: Value) -> Result<String, minijinja::Error> {
-        self.environment.get_template(name)?.render(context)
+        let mut out = Bounded::new(OUTPUT);
+        let rendered = self.environment.get_template(name)?.render_captured_to(context, &mut out);
+        if out.passed() {
+            let text = format!("template {name}: its output passed {OUTPUT} bytes; write less");
+            return Err(Error::new(ErrorKind::WriteFailure, text));
+        }
+        rendered?;
+        String::from_utf8(out.into_bytes())
+            .map_err(|error| Error::new(ErrorKind::WriteFailure, error.to_string()))
     }
 }
 
@@ -196,5 +225,26 @@ mod tests {
         assert!(error.starts_with("template about.html:"), "{error}");
         let error = Templates::with(&BTreeMap::new(), &["/nosuch".into()]).unwrap_err();
         assert!(error.to_string().contains("/nosuch"));
+    }
+
+    #[test]
+    fn w04_templates_that_never_end_or_swell_are_stopped() {
+        let of = |source: &str| {
+            let own = BTreeMap::from([("about.html".to_owned(), source.to_owned())]);
+            Templates::with(&own, &[])
+        };
+        let forever =
+            "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
+        let error = of(forever).unwrap().render("about.html", context! {}).unwrap_err();
+        assert!(format!("{error:#}").contains("fuel"), "{error:#}");
+        let swell = "{% for a in range(40) %}{{ text }}{% endfor %}";
+        let text = "x".repeat(1 << 20);
+        let error = of(swell).unwrap().render("about.html", context! { text }).unwrap_err();
+        assert!(error.to_string().contains("its output passed"), "{error}");
+        let error = of(&"x".repeat(10 << 20)).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "template about.html: 10485760 bytes long, 262144 are allowed; shorten it"
+        );
     }
 }
