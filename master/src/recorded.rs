@@ -9,7 +9,7 @@ mod tape;
 
 pub use play::{PlayOptions, play};
 
-use crate::{ClientError, LogChunk, LogSource};
+use crate::{ClientError, LogChunk, LogSource, Observation};
 use futures_util::{FutureExt, future::BoxFuture};
 use model::LogId;
 use std::sync::Arc;
@@ -65,6 +65,11 @@ impl Recording {
     /// How long one loop of it takes.
     pub fn length(&self) -> std::time::Duration {
         std::time::Duration::from_millis(self.0.length())
+    }
+
+    /// What was seen, in order, the answers of REST among the frames.
+    pub fn observations(&self) -> impl Iterator<Item = &Observation> {
+        self.0.setup.iter().chain(self.0.entries.iter().map(|(_, seen)| seen))
     }
 
     /// How many builds one loop of it has.

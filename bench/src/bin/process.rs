@@ -30,7 +30,8 @@ fn main() {
     runtime.block_on(fill(&folder.path().join("data/default/main")));
     let mut starts = Vec::new();
     let mut pages = Vec::new();
-    let mut memory = 0;
+    let (mut loaded, mut firsts, mut alls) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut memory, mut size) = (0, 0);
     for _ in 0..RUNS {
         let (port, metrics) = (free_port(), free_port());
         let file = folder.path().join("bench.yaml");
@@ -57,15 +58,47 @@ fn main() {
         let page = Instant::now();
         get(port, "/waterfall").unwrap();
         pages.push(page.elapsed());
+        // All builds are in memory once the oldest is on a page.
+        let oldest = "bench-20/builds/1\"";
+        let all = "/waterfall?num_events=100000&show_time=10000000";
+        while get(port, all).is_none_or(|page| !page.contains(oldest)) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "not all builds within 60 s");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        loaded.push(begin.elapsed());
+        let (first, whole, bytes) = timed(port, all);
+        firsts.push(first);
+        alls.push(whole);
+        size = bytes;
         memory = memory.max(resident(child.0.id()));
     }
-    starts.sort();
-    pages.sort();
+    for times in [&mut starts, &mut pages, &mut loaded, &mut firsts, &mut alls] {
+        times.sort();
+    }
     let ms = |d: Duration| d.as_secs_f64() * 1e3;
     println!("builds            {}", BUILDERS * BUILDS);
     println!("first page        {:7.1} ms (median of {RUNS})", ms(starts[RUNS / 2]));
     println!("default waterfall {:7.1} ms (median of {RUNS})", ms(pages[RUNS / 2]));
+    println!("all builds loaded {:7.1} ms (median of {RUNS})", ms(loaded[RUNS / 2]));
+    println!("all boxes, 1 byte {:7.1} ms (median of {RUNS})", ms(firsts[RUNS / 2]));
+    println!("all boxes, whole  {:7.1} ms (median of {RUNS}), {size} bytes", ms(alls[RUNS / 2]));
     println!("resident memory   {:7.1} MiB (most)", memory as f64 / 1024.0);
+}
+
+/// Time to the first byte and to the last of a page, and its size, uncompressed.
+fn timed(port: u16, path: &str) -> (Duration, Duration, usize) {
+    let begin = Instant::now();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut bytes = vec![0; 64 * 1024];
+    let mut size = stream.read(&mut bytes).unwrap();
+    let first = begin.elapsed();
+    loop {
+        match stream.read(&mut bytes).unwrap() {
+            0 => return (first, begin.elapsed(), size),
+            more => size += more,
+        }
+    }
 }
 
 /// Kills the program when dropped.
@@ -158,12 +191,12 @@ fn free_port() -> u16 {
 }
 
 /// The answer's length if it is 200.
-fn get(port: u16, path: &str) -> Option<usize> {
+fn get(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
-    answer.starts_with(b"HTTP/1.1 200").then_some(answer.len())
+    answer.starts_with(b"HTTP/1.1 200").then(|| String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// Resident memory in KiB.

@@ -1,0 +1,53 @@
+//! How long frames take: from the websocket's text to observations, and from there to events.
+//!
+//! `cargo bench -p bench --bench assembly`. The frames are those of the recording in `e2e/`.
+#![allow(missing_docs, clippy::print_stderr, clippy::expect_used)] // a program of measurements
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use flate2::read::GzDecoder;
+use master::{Assembler, Known, Observation, Recording};
+use std::{hint::black_box, io::Read as _};
+
+fn text(packed: &[u8]) -> String {
+    let mut text = String::new();
+    GzDecoder::new(packed).read_to_string(&mut text).expect("the recording is whole");
+    text
+}
+
+fn assembly(criterion: &mut Criterion) {
+    let frames = text(include_bytes!("../../e2e/recording/ws.jsonl.gz"));
+    let builds = text(include_bytes!("../../e2e/recording/rest_builds.jsonl.gz"));
+    let collections = text(include_bytes!("../../e2e/recording/rest_collections.jsonl.gz"));
+    let recording = Recording::from_capture(&frames, &builds, &collections).expect("it is read");
+    let seen: Vec<Observation> = recording.observations().cloned().collect();
+    let mut assembler = Assembler::new(Known::default());
+    let events: usize = seen.iter().map(|o| assembler.observe(o.clone()).events.len()).sum();
+    eprintln!(
+        "{} frames, {} observations, {events} events, {} builds",
+        frames.lines().count(),
+        seen.len(),
+        recording.builds()
+    );
+
+    let mut group = criterion.benchmark_group("frames");
+    group.sample_size(20);
+    group.throughput(Throughput::Elements(frames.lines().count() as u64));
+    group.bench_function("from text to a recording, assembled once", |b| {
+        b.iter(|| black_box(Recording::from_capture(&frames, &builds, &collections).is_ok()));
+    });
+    group.throughput(Throughput::Elements(seen.len() as u64));
+    group.bench_function("from observations to events", |b| {
+        b.iter_batched(
+            || seen.clone(),
+            |seen| {
+                let mut assembler = Assembler::new(Known::default());
+                seen.into_iter().map(|o| assembler.observe(o).events.len()).sum::<usize>()
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, assembly);
+criterion_main!(benches);
