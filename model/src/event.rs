@@ -76,6 +76,24 @@ impl Event {
         }
     }
 
+    /// When it happened by the master's clock, if it says so.
+    pub fn happened_at(&self) -> Option<Timestamp> {
+        match self {
+            Event::BuildStarted { build } => Some(build.started_at),
+            Event::BuildFinished { build } => build.complete_at,
+            Event::StepStarted { step, .. } => step.started_at,
+            Event::StepFinished { step, .. } => step.complete_at,
+            Event::RequestSubmitted { request } => Some(request.submitted_at),
+            Event::RequestCancelled { request } | Event::RequestCompleted { request } => {
+                request.complete_at
+            }
+            Event::BuildsetSubmitted { buildset } => Some(buildset.submitted_at),
+            Event::BuildsetCompleted { buildset } => buildset.complete_at,
+            Event::ChangeAdded { change } => Some(change.when),
+            _ => None,
+        }
+    }
+
     /// The builder within which delivery keeps this event's order; `None` for events
     /// of no one builder, which are kept in order among themselves.
     pub fn builder(&self) -> Option<BuilderId> {
@@ -226,19 +244,6 @@ pub enum Live {
 impl Record {
     /// When the thing happened by the master's clock, if the event says so.
     pub fn happened_at(&self) -> Option<Timestamp> {
-        match &self.event {
-            Event::BuildStarted { build } => Some(build.started_at),
-            Event::BuildFinished { build } => build.complete_at,
-            Event::StepStarted { step, .. } => step.started_at,
-            Event::StepFinished { step, .. } => step.complete_at,
-            Event::RequestSubmitted { request } => Some(request.submitted_at),
-            Event::RequestCancelled { request } | Event::RequestCompleted { request } => {
-                request.complete_at
-            }
-            Event::BuildsetSubmitted { buildset } => Some(buildset.submitted_at),
-            Event::BuildsetCompleted { buildset } => buildset.complete_at,
-            Event::ChangeAdded { change } => Some(change.when),
-            _ => None,
-        }
+        self.event.happened_at()
     }
 }

@@ -6,6 +6,7 @@
 mod caching;
 pub mod listen;
 pub mod logs;
+mod marks;
 mod page;
 pub mod pages;
 pub mod public_html;

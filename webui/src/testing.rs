@@ -54,7 +54,7 @@ pub fn build(builder: u64, number: u64, ago: i64, minutes: i64, outcome: Outcome
         outcome: Some(outcome),
         text: match outcome {
             Outcome::Success => "build successful".into(),
-            other => format!("{} test", super::waterfall::word(Some(other))),
+            other => format!("{} test", crate::marks::word(Some(other))),
         },
         steps: vec![
             step(0, "git", 2, seconds / 10, Outcome::Success),

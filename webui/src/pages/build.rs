@@ -3,11 +3,11 @@
 use super::{
     builder::around,
     find::{build_path, builder_path, log_path, step_path},
-    marks::{class, word},
     parts::{owned, remaining},
 };
 use crate::{
     Ask, Html, PageError,
+    marks::{class, word},
     text::{clip, safe_url},
     view::BuilderView,
 };

@@ -4,9 +4,12 @@
 use super::{
     build::step_line,
     find::{build_path, builder_path},
-    marks::{class, size, word},
 };
-use crate::{Ask, Html, PageError, view::BuilderView};
+use crate::{
+    Ask, Html, PageError,
+    marks::{class, size, word},
+    view::BuilderView,
+};
 use minijinja::{Value, context};
 use model::Build;
 

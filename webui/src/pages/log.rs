@@ -1,7 +1,7 @@
 //! `…/logs/LOG`: the page around a log's lines (P13). The lines are streamed into it.
 
 use super::find::{build_path, builder_path, log_path, step_path};
-use super::marks::{class, word};
+use crate::marks::{class, word};
 use crate::{
     Ask, PageError,
     logs::{Aside, PAGE, Window},

@@ -14,7 +14,6 @@ mod find;
 mod home;
 mod log;
 mod logs;
-pub mod marks;
 mod parts;
 mod recent;
 mod step;

@@ -1,11 +1,9 @@
 //! What several pages show of a builder, a build or a change, as their templates see it.
 
-use super::{
-    find::{build_path, builder_path, log_path, step_path},
-    marks::{class, size, word},
-};
+use super::find::{build_path, builder_path, log_path, step_path};
 use crate::{
     Ask,
+    marks::{class, size, word},
     view::{Activity, BuildRow, BuilderView},
 };
 use minijinja::{Value, context};

@@ -1,6 +1,7 @@
 //! The row of headings: last build, activity with estimate, pending requests, categories.
 
-use super::{Args, class};
+use super::Args;
+use crate::marks::{class, word};
 use crate::{
     Ask, PageError, text,
     view::{Activity, BuildRow, BuilderView},
@@ -45,7 +46,7 @@ fn column(ask: &Ask<'_>, builder: &BuilderView) -> Value {
 
 /// What the last build's line says: Buildbot's text, or the word where it has none.
 fn last_text(build: &BuildRow) -> String {
-    let word = super::word(build.outcome);
+    let word = word(build.outcome);
     if &*build.text == "build successful" || build.text.is_empty() {
         return word.to_owned();
     }

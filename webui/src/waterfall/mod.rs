@@ -16,7 +16,6 @@ mod write;
 pub use args::{Args, is_failing};
 pub use help::help;
 pub use serve::routes;
-pub use write::{class, word};
 
 use crate::{Ask, Html, PageError};
 use layout::{Body, Row};

@@ -6,6 +6,7 @@
 
 use super::layout::{Body, Cell, Row};
 use crate::{
+    marks::{class, size, word},
     text::{self, escape_into},
     view::{BuildRow, BuilderView, StepRow},
 };
@@ -51,35 +52,6 @@ impl ColumnInfo {
             steps.filter_map(|s| Some((s.name.clone(), builder.usual_step_seconds(&s.name)?)));
         Self { url: format!("builders/{}", segment(builder.name())), usual: usual.collect() }
     }
-}
-
-/// The class of a result: `s` success, `w` warnings and so on; `y` while it runs.
-pub fn class(outcome: Option<Outcome>) -> &'static str {
-    match outcome {
-        None => "y",
-        Some(Outcome::Success) => "s",
-        Some(Outcome::Warnings) => "w",
-        Some(Outcome::Failure) => "f",
-        Some(Outcome::Skipped) => "k",
-        Some(Outcome::Exception) => "e",
-        Some(Outcome::Retry) => "r",
-        Some(Outcome::Cancelled) => "c",
-    }
-}
-
-/// The word of a result.
-pub fn word(outcome: Option<Outcome>) -> &'static str {
-    match outcome {
-        None => "running",
-        Some(Outcome::Failure) => "failed",
-        Some(other) => other.word(),
-    }
-}
-
-/// Class of a step's height: its share grows with the square root of its time.
-fn share(seconds: u64) -> u8 {
-    let limits = [45, 120, 300, 720, 1800];
-    limits.iter().position(|limit| seconds <= *limit).map_or(6, |i| i as u8 + 1)
 }
 
 fn clipped(out: &mut String, text: &str) {
@@ -232,7 +204,7 @@ impl Writer<'_> {
         let outcome = if step.outcome.is_none() { build.outcome } else { step.outcome };
         let end = step.complete_at.or(build.complete_at).unwrap_or(self.now);
         let seconds = step.started_at.map_or(0, |start| end.seconds_since(start));
-        let _ = match (class(outcome), share(seconds)) {
+        let _ = match (class(outcome), size(seconds)) {
             ("s", 1) => write!(out, "<p>"),
             ("s", share) => write!(out, "<p class=h{share}>"),
             (class, 1) => write!(out, "<p class={class}>"),
