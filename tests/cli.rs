@@ -1,0 +1,225 @@
+//! The command line: what it prints, where it serves, and how it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_buildbot-status"))
+}
+
+fn examples(which: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples").join(which)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A program that runs, and what it has printed so far. Killed when dropped.
+struct Running {
+    child: Child,
+    folder: tempfile::TempDir,
+    pages: SocketAddr,
+    metrics: SocketAddr,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const SECRET: &str = "correct-horse-battery";
+
+impl Running {
+    /// `standalone` with every kind beside the master at `master`.
+    fn start(master: &str, more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("all.yaml");
+        let manifest = include_str!("cli/all.yaml").replace("MASTER", master);
+        std::fs::write(&file, manifest).unwrap();
+        let secrets = folder.path().join("secrets/smtp");
+        std::fs::create_dir_all(&secrets).unwrap();
+        std::fs::write(secrets.join("password"), SECRET).unwrap();
+        let mut child = program()
+            .args(["standalone", "--metrics", "127.0.0.1:0"])
+            .args(more)
+            .arg("-f")
+            .arg(&file)
+            .arg("--data")
+            .arg(folder.path().join("data"))
+            .arg("--secrets")
+            .arg(folder.path().join("secrets"))
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut address = |what: &str| {
+            let line = lines.next().unwrap().unwrap();
+            let url = line.strip_prefix(what).unwrap_or_else(|| panic!("{what}: {line}"));
+            let place = url.trim().strip_prefix("http://").unwrap();
+            place.split('/').next().unwrap().parse().unwrap()
+        };
+        let (pages, metrics) = (address("pages"), address("metrics"));
+        Self { child, folder, pages, metrics }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Waits until the log has all of `words`.
+    fn says(&self, words: &[&str]) -> String {
+        let begin = Instant::now();
+        loop {
+            let log = self.log();
+            if words.iter().all(|word| log.contains(word)) {
+                return log;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{words:?} not in\n{log}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn terminate(&mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(begin.elapsed() < Duration::from_secs(12), "it does not end\n{}", self.log());
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn get(address: SocketAddr, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+/// Answers every request with the same, for ever: what no real master does.
+fn impostor(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let mut request = [0; 2048];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn k01_crds_prints_one_definition_a_kind() {
+    let Output { status, stdout, .. } = program().arg("crds").output().unwrap();
+    assert!(status.success());
+    let text = text(&stdout);
+    for kind in ["masters", "webstatuses", "mailnotifiers", "httppushes"] {
+        assert_eq!(text.matches(&format!("name: {kind}.statustargets.dev")).count(), 1, "{kind}");
+    }
+}
+
+#[test]
+fn check_says_what_each_target_would_say_and_sends_nothing() {
+    // A Secret that is not at hand is no obstacle: nothing is sent.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("all.yaml");
+    let manifest = include_str!("cli/all.yaml").replace("MASTER", "http://127.0.0.1:9/");
+    std::fs::write(&file, manifest).unwrap();
+    for which in [examples("minimal"), file] {
+        let Output { status, stdout, stderr } =
+            program().arg("check").arg("-f").arg(&which).output().unwrap();
+        assert!(status.success(), "{}: {}", which.display(), text(&stderr));
+        let said = text(&stdout);
+        for part in ["MailNotifier ", "HttpPush ", "The Buildbot has", "buildFinished"] {
+            assert!(said.contains(part), "{}: no {part:?} in\n{said}", which.display());
+        }
+    }
+}
+
+#[test]
+fn a_mistake_is_told_with_file_line_and_fix_and_nothing_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.yaml");
+    let manifest = include_str!("cli/all.yaml").replace("fromaddr", "fromadr");
+    std::fs::write(&file, manifest).unwrap();
+    for command in ["check", "standalone"] {
+        let Output { status, stdout, stderr } =
+            program().arg(command).arg("-f").arg(&file).output().unwrap();
+        assert_eq!(status.code(), Some(2));
+        assert!(stdout.is_empty());
+        let said = text(&stderr);
+        let place = format!("{}:", file.display());
+        assert!(said.contains(&place) && said.contains("did you mean \"fromaddr\"?"), "{said}");
+    }
+}
+
+#[test]
+fn k09_beside_nobody_it_serves_pages_tells_its_health_and_ends_when_asked() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut running = Running::start(&format!("http://{nobody}/"), &[]);
+    assert!(get(running.pages, "/waterfall").0.contains("200"));
+    for path in ["/healthz", "/readyz"] {
+        assert!(get(running.metrics, path).0.contains("200"), "{path}");
+    }
+    let figures = get(running.metrics, "/metrics").1;
+    for name in ["buildbot_status_feed_master_connected 0", "buildbot_status_feed_commits_total"] {
+        assert!(figures.contains(name), "no {name} in\n{figures}");
+    }
+    running.says(&["cannot be reached"]);
+    assert_eq!(running.terminate(), Some(0));
+}
+
+#[test]
+fn what_is_no_master_or_denies_access_is_told_in_plain_words() {
+    let page = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    let denied = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    for (answer, words) in [(page, "not a Buildbot master"), (denied, "denies access")] {
+        let running = Running::start(&impostor(answer), &[]);
+        running.says(&[words]);
+        assert!(get(running.pages, "/").0.contains("200"));
+    }
+}
+
+#[test]
+fn logs_for_programs_are_json_and_no_secret_is_ever_written() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let arguments = ["--log-format", "json", "--log", "trace"];
+    let mut running = Running::start(&format!("http://{nobody}/"), &arguments);
+    running.says(&["cannot be reached"]);
+    assert_eq!(running.terminate(), Some(0));
+    let log = running.log();
+    for line in log.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).expect(line);
+        assert!(entry["level"].is_string() && entry["timestamp"].is_string(), "{line}");
+    }
+    assert!(!log.contains(SECRET));
+    let found = Command::new("grep")
+        .args(["-rl", SECRET])
+        .arg(running.folder.path().join("data"))
+        .output()
+        .unwrap();
+    assert_eq!(text(&found.stdout), "");
+}
