@@ -28,6 +28,8 @@ const READS: usize = 4;
 const SETTLE: Duration = Duration::from_secs(2);
 /// How soon to reconcile after a frame that could not be understood.
 const DOUBT: Duration = Duration::from_secs(1);
+/// Longest wait before the loading of history, once it broke off, goes on where it was.
+const HISTORY_AGAIN: Duration = Duration::from_secs(15);
 /// Waits between tries of a read that the master answers with an error.
 const AGAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 /// How many keys the older fingerprint stays below the newest, at least.
@@ -246,7 +248,7 @@ impl<'a, S: Sink> Session<'a, S> {
                 Some(end) = loading.join_next(), if !loading.is_empty() => {
                     if let Err(error) = end.unwrap_or_else(|e| Err(broken(&e))) {
                         tracing::warn!(%error, "history is not loaded yet; it will be tried again");
-                        load = Some(Instant::now() + self.settings.reconcile);
+                        load = Some(Instant::now() + self.settings.reconcile.min(HISTORY_AGAIN));
                     }
                 }
             }
