@@ -2,7 +2,7 @@
 
 use crate::{Process, python, wait_until};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs,
@@ -99,6 +99,42 @@ impl Lab {
         }
         self.run("master");
         self.wait_for_workers().await;
+    }
+
+    /// Ends the master, writes finished builds into its database, and starts it again. Needs a lab
+    /// with an extra builder.
+    pub async fn grow_old(&mut self, builds: usize) {
+        if let Some(mut master) = self.processes.remove("master") {
+            master.end(PATIENCE).await;
+        }
+        let mut fill = Command::new(python());
+        fill.arg(tool("old_builds.py")).arg(&self.folder).arg(builds.to_string());
+        let filled = fill.output().unwrap();
+        assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
+        self.run("master");
+        self.wait_for_workers().await;
+    }
+
+    /// Forces a build of `builder` as a person would.
+    pub async fn force(&self, builder: &str) {
+        let builders = self.get("builders").await.unwrap();
+        let found = builders["builders"].as_array().unwrap().iter().find(|b| b["name"] == builder);
+        let call = json!({
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "force",
+            "params": {
+                "builderid": found.unwrap()["builderid"],
+                "username": "Ines Duarte <ines@kestrel.example.org>",
+                "reason": "A new build",
+                "branch": "main",
+            },
+        });
+        let url = format!("http://127.0.0.1:{}/api/v2/forceschedulers/force", self.port);
+        let request = self.http.post(url).header("Content-Type", "application/json");
+        let answer = request.body(call.to_string()).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{status}: {text}");
     }
 
     /// The port of the master's interface.

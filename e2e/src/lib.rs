@@ -19,7 +19,7 @@ mod standalone;
 
 pub use lab::{FinishedBuild, Lab};
 pub use mailbox::{Mail, Mailbox};
-pub use process::{Process, python, wait_until};
+pub use process::{Process, free_port, python, wait_until};
 pub use proxy::Proxy;
 pub use receiver::Receiver;
 pub use standalone::{Standalone, binary, manifests};

@@ -4,6 +4,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
     env,
     fs::File,
+    net::TcpListener,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -82,6 +83,11 @@ pub async fn wait_until<T>(
         assert!(begin.elapsed() < patience, "waited {} s in vain: {what}", patience.as_secs());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// A loopback port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The interpreter of the environment that `cargo xtask test` makes.

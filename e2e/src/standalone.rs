@@ -1,10 +1,9 @@
 //! The program under test.
 
-use crate::{Process, wait_until};
+use crate::{Process, free_port, wait_until};
 use rustix::process::Signal;
 use std::{
     env, fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -90,7 +89,7 @@ impl Standalone {
     pub fn start(parent: &Path, name: &str, manifests: &str) -> Self {
         let (data, file) = (parent.join(name), parent.join(format!("{name}.yaml")));
         fs::write(&file, manifests).unwrap();
-        let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let metrics = free_port();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
         let mut standalone = Self { data, manifests: file, metrics, process: None, http };

@@ -1,8 +1,8 @@
 //! Every page of the demo, in Chromium.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use e2e::{Process, binary, wait_until};
-use std::{env, net::TcpListener, path::Path, process::Command, time::Duration};
+use e2e::{Process, binary, free_port, wait_until};
+use std::{env, path::Path, process::Command, time::Duration};
 
 /// Pages that must have been found by following links from `/`.
 const EXPECTED: [&str; 9] = [
@@ -24,7 +24,7 @@ async fn every_page_of_the_demo_opens_without_error_and_axe_finds_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let shots =
         env::var_os("SCREENSHOTS").unwrap_or_else(|| folder.path().join("screenshots").into());
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let url = format!("http://localhost:{port}");
     let mut demo = Command::new(binary());
     demo.args(["demo", "--speed", "20", "--metrics", "127.0.0.1:0", "--port", &port.to_string()]);
