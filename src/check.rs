@@ -13,7 +13,7 @@ use crds::secrets::{Secret, SecretSource};
 use feed::{Feed, Item, SnapshotLimits};
 use master::PlayOptions;
 use model::{Build, World};
-use std::{fmt::Write as _, io::Write as _, path::Path};
+use std::{fmt::Write as _, path::Path};
 use targets::Preview;
 use tokio_util::sync::CancellationToken;
 
@@ -48,12 +48,7 @@ pub async fn check(arguments: Check) -> Result<(), Failure> {
         );
         say(&mut text, plan, &manifests.secrets, &world, &builds)?;
     }
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Other(format!("standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
+    crate::say(&text)
 }
 
 /// The last builds of the journal in the data folder; `None` where there are none.
@@ -113,14 +108,14 @@ fn say(
 ) -> Result<(), Failure> {
     let about = about(world.clone(), &plan.links()).fixed();
     for resource in &plan.mails {
-        let secrets = stand_in(secrets, [&resource.spec.smtp_password_secret_ref]);
+        let secrets = stand_in(secrets, resource.spec.smtp_password_secret_ref.as_ref());
         let mut resource = resource.clone();
         resource.spec.ca_secret_ref = None;
         let target = sinks::mail(plan, &resource, &secrets, about.clone())?;
         each(text, "MailNotifier", &resource.metadata.name, builds, |build| target.preview(build));
     }
     for resource in &plan.pushes {
-        let secrets = stand_in(secrets, [&resource.spec.authorization_secret_ref]);
+        let secrets = stand_in(secrets, resource.spec.authorization_secret_ref.as_ref());
         let mut resource = resource.clone();
         resource.spec.ca_secret_ref = None;
         let target = sinks::push(&resource, &secrets, about.clone())?;
@@ -135,14 +130,14 @@ fn say(
     Ok(())
 }
 
-/// Secrets that are not at hand are stood in for: nothing is sent.
-fn stand_in(secrets: &SecretSource, references: [&Option<crds::SecretKeyRef>; 1]) -> SecretSource {
+/// A Secret that is not at hand is stood in for: nothing is sent.
+fn stand_in(secrets: &SecretSource, reference: Option<&crds::SecretKeyRef>) -> SecretSource {
     let mut all = secrets.clone();
-    for reference in references.into_iter().flatten() {
-        if secrets.get(reference).is_err() {
-            let value = (reference.key.clone(), Secret::new("stand-in"));
-            all.insert(reference.name.clone(), [value].into());
-        }
+    if let Some(reference) = reference
+        && secrets.get(reference).is_err()
+    {
+        let value = (reference.key.clone(), Secret::new("stand-in"));
+        all.insert(reference.name.clone(), [value].into());
     }
     all
 }

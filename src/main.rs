@@ -57,7 +57,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 fn crds() -> Result<(), Failure> {
     let yaml = crds::yaml().map_err(|error| Failure::Other(error.to_string()))?;
-    match std::io::stdout().write_all(yaml.as_bytes()) {
+    say(&yaml)
+}
+
+/// Writes to standard output. A reader that has seen enough is no failure.
+fn say(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::Other(format!("standard output: {error}")))
         }

@@ -12,15 +12,17 @@ pub use origin::Origin;
 pub use pages::Pages;
 
 use crate::{health::Readiness, plan::MasterPlan};
-use crds::secrets::{SecretError, SecretSource};
-use delivery::TargetState;
+use crds::{
+    SecretKeyRef,
+    secrets::{Secret, SecretError, SecretSource},
+};
 use feed::Feed;
 use prometheus::Registry;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// How much of the database's pages is kept in memory for each master.
@@ -85,8 +87,6 @@ pub struct Running {
     outbox: Option<PathBuf>,
     /// Pages that are served, in the order of their documents.
     pub pages: Vec<Pages>,
-    /// States of the targets that send.
-    pub targets: Vec<watch::Receiver<TargetState>>,
     /// Whether all pages are served.
     pub ready: Readiness,
 }
@@ -105,7 +105,6 @@ impl Running {
             journal: feed::Metrics::register(registry)?,
             outbox: None,
             pages: Vec::new(),
-            targets: Vec::new(),
             ready: Readiness::default(),
         })
     }
@@ -131,7 +130,7 @@ impl Running {
         data: &Path,
         origin: Origin,
     ) -> Result<(), StartError> {
-        let feed = self.open(plan, data).await?;
+        let feed = open(plan, data, self.journal.clone()).await?;
         let origin = origin.ready(plan, secrets)?;
         feed.set_log_source(origin.logs());
         let about = about::follow(&mut self.tasks, &feed, plan.links(), &self.cancel).await;
@@ -155,10 +154,6 @@ impl Running {
     /// Mails are written into this folder instead of being sent.
     pub fn write_mails_to(&mut self, folder: PathBuf) {
         self.outbox = Some(folder);
-    }
-
-    async fn open(&self, plan: &MasterPlan, data: &Path) -> Result<Feed, StartError> {
-        open(plan, data, self.journal.clone()).await
     }
 
     /// Waits until `cancel`, then ends everything: what is in progress is finished or handed
@@ -211,4 +206,30 @@ pub async fn open(
             reason: format!("the journal could not be opened: {ended}"),
         }),
     }
+}
+
+/// What `read` makes of the Secret that a field refers to.
+fn secret<T>(
+    (kind, name, field): (&'static str, &str, &'static str),
+    reference: &SecretKeyRef,
+    secrets: &SecretSource,
+    read: impl FnOnce(&Secret) -> Result<T, SecretError>,
+) -> Result<T, StartError> {
+    secrets.get(reference).and_then(|secret| read(&secret)).map_err(|error| StartError::Secret {
+        kind,
+        name: name.to_owned(),
+        field,
+        source: Box::new(error),
+    })
+}
+
+/// A Secret's value as text.
+fn as_text(secret: &Secret) -> Result<String, SecretError> {
+    secret.expose().map(str::to_owned)
+}
+
+/// A Secret's value as bytes.
+#[allow(clippy::unnecessary_wraps, reason = "one of two ways to read a Secret, as `as_text` is")]
+fn as_bytes(secret: &Secret) -> Result<Vec<u8>, SecretError> {
+    Ok(secret.expose_bytes().to_vec())
 }

@@ -1,6 +1,6 @@
 //! Where a master's events come from: the master at its address, or a recording of one.
 
-use super::StartError;
+use super::{StartError, as_bytes, as_text, secret};
 use crate::plan::MasterPlan;
 use crds::secrets::SecretSource;
 use master::{Client, LogSource, Login, MasterState, PlayOptions, Recording, Settings, StateKind};
@@ -69,26 +69,20 @@ fn settings(plan: &MasterPlan, secrets: &SecretSource) -> Result<Settings, Start
     let name = &plan.name;
     let refused =
         |reason: String| StartError::Settings { kind: "Master", name: name.clone(), reason };
-    let secret = |field, error| StartError::Secret {
-        kind: "Master",
-        name: name.clone(),
-        field,
-        source: Box::new(error),
-    };
+    let of = |field| ("Master", name.as_str(), field);
     let url =
         spec.url.parse().map_err(|error| refused(format!("spec.url: {:?}: {error}", spec.url)))?;
     let mut settings = Settings::new(url);
     settings.history_builds = spec.history.max_builds as usize;
     settings.reconcile = spec.reconcile_interval.get();
     if let Some(auth) = &spec.auth {
-        let field = "auth.passwordSecretRef";
-        let password = secrets.get(&auth.password_secret_ref).map_err(|e| secret(field, e))?;
-        let password = password.expose().map_err(|e| secret(field, e))?.to_owned();
+        let field = of("auth.passwordSecretRef");
+        let password = secret(field, &auth.password_secret_ref, secrets, as_text)?;
         settings.login = Some(Login { username: auth.username.clone(), password });
     }
     if let Some(tls) = &spec.tls {
-        let pem = secrets.get(&tls.ca_secret_ref).map_err(|e| secret("tls.caSecretRef", e))?;
-        settings.ca_pem = Some(pem.expose_bytes().to_vec());
+        let field = of("tls.caSecretRef");
+        settings.ca_pem = Some(secret(field, &tls.ca_secret_ref, secrets, as_bytes)?);
     }
     Ok(settings)
 }

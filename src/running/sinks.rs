@@ -1,8 +1,8 @@
 //! Targets that send: each has a durable consumer and a loop that is started again when it fails.
 
-use super::{Running, StartError};
+use super::{Running, StartError, as_bytes, as_text, secret};
 use crate::plan::MasterPlan;
-use crds::{HttpPush, MailNotifier, SecretKeyRef, secrets::SecretSource};
+use crds::{HttpPush, MailNotifier, secrets::SecretSource};
 use delivery::RunError;
 use feed::{Consumer, ConsumerOptions, Feed};
 use std::{future::Future, sync::Arc, time::Duration};
@@ -29,7 +29,6 @@ impl Running {
         }
         let target = Arc::new(target);
         let options = mail::Mail::options(&name);
-        self.targets.push(options.watch());
         let metrics = self.delivery.clone();
         let first = open(feed, "mail", &name, spec.suspend).await?;
         self.supervise(feed, "mail", name, first, move |consumer, cancel| {
@@ -49,7 +48,6 @@ impl Running {
         let target = push(resource, secrets, about.clone())?;
         let target = Arc::new(target);
         let options = http_push::HttpPush::options(&name, spec);
-        self.targets.push(options.watch());
         let metrics = self.delivery.clone();
         let first = open(feed, "http_push", &name, spec.suspend).await?;
         self.supervise(feed, "http_push", name, first, move |consumer, cancel| {
@@ -129,9 +127,16 @@ pub fn mail(
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     let spec = &resource.spec;
     let password = spec.smtp_password_secret_ref.as_ref();
+    let of = |field| (kind, name, field);
     let given = mail::Secrets {
-        password: text(kind, name, "smtpPasswordSecretRef", password, secrets)?,
-        ca: bytes(kind, name, "caSecretRef", spec.ca_secret_ref.as_ref(), secrets)?,
+        password: password
+            .map(|r| secret(of("smtpPasswordSecretRef"), r, secrets, as_text))
+            .transpose()?,
+        ca: spec
+            .ca_secret_ref
+            .as_ref()
+            .map(|r| secret(of("caSecretRef"), r, secrets, as_bytes))
+            .transpose()?,
     };
     let full = format!("{}/{name}", plan.namespace);
     mail::Mail::new(&full, spec, &given, about).map_err(|error| settings(kind, name, &error))
@@ -147,9 +152,16 @@ pub fn push(
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     let spec = &resource.spec;
     let authorization = spec.authorization_secret_ref.as_ref();
+    let of = |field| (kind, name, field);
     let given = http_push::Secrets {
-        authorization: text(kind, name, "authorizationSecretRef", authorization, secrets)?,
-        ca: bytes(kind, name, "caSecretRef", spec.ca_secret_ref.as_ref(), secrets)?,
+        authorization: authorization
+            .map(|r| secret(of("authorizationSecretRef"), r, secrets, as_text))
+            .transpose()?,
+        ca: spec
+            .ca_secret_ref
+            .as_ref()
+            .map(|r| secret(of("caSecretRef"), r, secrets, as_bytes))
+            .transpose()?,
     };
     http_push::HttpPush::new(spec, &given, about).map_err(|error| settings(kind, name, &error))
 }
@@ -177,34 +189,4 @@ async fn open(
 
 fn settings(kind: &'static str, name: &str, reason: &impl ToString) -> StartError {
     StartError::Settings { kind, name: name.to_owned(), reason: reason.to_string() }
-}
-
-fn text(
-    kind: &'static str,
-    name: &str,
-    field: &'static str,
-    reference: Option<&SecretKeyRef>,
-    secrets: &SecretSource,
-) -> Result<Option<String>, StartError> {
-    let failed =
-        |error| StartError::Secret { kind, name: name.to_owned(), field, source: Box::new(error) };
-    reference
-        .map(|r| {
-            secrets.get(r).and_then(|secret| secret.expose().map(str::to_owned)).map_err(failed)
-        })
-        .transpose()
-}
-
-fn bytes(
-    kind: &'static str,
-    name: &str,
-    field: &'static str,
-    reference: Option<&SecretKeyRef>,
-    secrets: &SecretSource,
-) -> Result<Option<Vec<u8>>, StartError> {
-    let failed =
-        |error| StartError::Secret { kind, name: name.to_owned(), field, source: Box::new(error) };
-    reference
-        .map(|r| secrets.get(r).map(|secret| secret.expose_bytes().to_vec()).map_err(failed))
-        .transpose()
 }
