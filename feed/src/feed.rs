@@ -241,7 +241,7 @@ impl Feed {
         options: ConsumerOptions,
     ) -> Result<Consumer, ConsumerError> {
         let window = options.window.unwrap_or(self.inner.window);
-        Consumer::open(Arc::clone(&self.inner), name, window, options.max_backlog_age).await
+        Consumer::open(Arc::clone(&self.inner), name, window, options).await
     }
 
     /// Figures of all consumers, by name.

@@ -1,6 +1,8 @@
 //! What can be set about a journal, with defaults that suit one master.
 
 use crate::Metrics;
+use model::Position;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -96,10 +98,31 @@ pub struct ConsumerOptions {
     /// How long events wait for this consumer; older ones may be dropped and are then counted
     /// as expired. Not more than this much disk is spent on a consumer that never comes back.
     pub max_backlog_age: Duration,
+    /// What to do about events that were dropped before they were done: nothing if `None`.
+    pub catch_up: Option<CatchUp>,
+    /// Records that the consumer was handed under an earlier generation and still works on: they
+    /// are in flight from the start, and are not handed out again.
+    pub held: Vec<Position>,
+}
+
+/// How much of the history a consumer is handed in place of events that were dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CatchUp {
+    /// Only builds that finished within this time, in milliseconds; `None` is without bound.
+    pub max_age_ms: Option<u64>,
+    /// At most so many builds, the newest.
+    pub max_builds: u64,
+}
+
+impl Default for CatchUp {
+    fn default() -> Self {
+        Self { max_age_ms: None, max_builds: 1000 }
+    }
 }
 
 impl Default for ConsumerOptions {
     fn default() -> Self {
-        Self { window: None, max_backlog_age: 7 * DAY }
+        Self { window: None, max_backlog_age: 7 * DAY, catch_up: None, held: Vec::new() }
     }
 }

@@ -349,3 +349,27 @@ proptest! {
         runtime.block_on(run(dir.path(), &steps));
     }
 }
+
+#[tokio::test]
+async fn what_a_consumer_still_holds_is_not_handed_out_again_and_can_be_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = open(dir.path());
+    let mut before = consumer(&feed).await;
+    add(&feed, 1..=4).await;
+    let mut at = Vec::new();
+    for _ in 1..=3 {
+        at.push(next(&mut before).await.1);
+    }
+    before.acknowledge(at[0], None).await.unwrap();
+
+    // Of what is held, one is done already and one was never written.
+    let never = Position { seq: 99, ..at[0] };
+    let held = vec![at[0], at[1], never];
+    let options = ConsumerOptions { held, ..ConsumerOptions::default() };
+    let mut after = feed.consumer("mail", options).await.unwrap();
+    assert_eq!(after.status().in_flight, 1);
+    assert_eq!(next(&mut after).await.0, 3, "was handed out, and is not held");
+    after.acknowledge(at[1], None).await.unwrap();
+    assert_eq!(next(&mut after).await.0, 4);
+    assert_eq!(after.backlog(), 2);
+}

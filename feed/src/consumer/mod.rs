@@ -11,14 +11,14 @@ use self::{
     words::bounded,
 };
 use crate::{
-    ConsumerError, StoreError,
+    ConsumerError, ConsumerOptions, StoreError,
     feed::Inner,
     query,
     shared::now_ms,
     writer::{ConsumerJob, Granted, Wish},
 };
 use model::{Position, Record};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;
 
 /// A durable reader; see [`crate::Feed::consumer`]. One that is slow costs no memory: it reads
@@ -55,11 +55,16 @@ impl Consumer {
         feed: Arc<Inner>,
         name: &str,
         window: usize,
-        max_backlog_age: Duration,
+        options: ConsumerOptions,
     ) -> Result<Self, ConsumerError> {
         bounded("a consumer's name", name)?;
+        let ConsumerOptions { window: _, max_backlog_age, catch_up, mut held } = options;
         let max_backlog_ms = i64::try_from(max_backlog_age.as_millis()).unwrap_or(i64::MAX);
-        let job = ConsumerJob { name: name.to_owned(), wish: Wish::Open { max_backlog_ms } };
+        // Of a journal that is lost, they can't be acknowledged.
+        held.retain(|position| position.epoch == feed.shared.epoch);
+        let held = held.into_iter().map(|position| position.seq).collect();
+        let wish = Wish::Open { max_backlog_ms, catch_up, held };
+        let job = ConsumerJob { name: name.to_owned(), wish };
         let Granted::Opened { generation } = feed.wish(job).await? else {
             return Err(StoreError::Closed.into());
         };
@@ -118,7 +123,11 @@ impl Consumer {
         if let Some(&seq) = state.replays.first() {
             return Ok(Step::Letter(seq));
         }
-        let seq = state.row.ledger.next_open(state.cursor);
+        let mut seq = state.row.ledger.next_open(state.cursor);
+        // Held since an earlier generation.
+        while state.in_flight.contains(&seq) {
+            seq = state.row.ledger.next_open(seq);
+        }
         Ok(if seq <= head { Step::Record(seq) } else { Step::Wait })
     }
 

@@ -3,7 +3,7 @@
 //! Values are MessagePack maps by field name, so that a release may add fields: the one before
 //! ignores them. Anything else needs a higher [`FORMAT`].
 
-use crate::{DeadLetter, JournalLost, StoreError, consumer::ledger::Ledger};
+use crate::{CatchUp, DeadLetter, JournalLost, StoreError, consumer::ledger::Ledger};
 use model::{Highest, Record, World};
 use redb::{ReadTransaction, TableDefinition, TableHandle as _, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -105,6 +105,7 @@ pub(crate) struct ConsumerRow {
     pub expired: u64,
     pub lost: Option<JournalLost>,
     pub max_backlog_ms: i64,
+    pub catch_up: Option<CatchUp>,
 }
 
 /// A record that was given up, whole, since the journal may drop it.

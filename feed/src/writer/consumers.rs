@@ -1,7 +1,7 @@
 //! Consumers' wishes on their way to disk.
 
 use crate::{
-    ConsumerError, DeadLetter, StateChange, StoreError,
+    CatchUp, ConsumerError, DeadLetter, StateChange, StoreError,
     consumer::{core::Core, ledger::Ledger},
     shared::Shared,
     store::tables::{
@@ -10,7 +10,10 @@ use crate::{
 };
 use model::Position;
 use redb::{ReadableTable as _, WriteTransaction};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A wish, and whose.
 pub(crate) struct ConsumerJob {
@@ -22,6 +25,8 @@ pub(crate) struct ConsumerJob {
 pub(crate) enum Wish {
     Open {
         max_backlog_ms: i64,
+        catch_up: Option<CatchUp>,
+        held: BTreeSet<u64>,
     },
     Done {
         generation: u64,
@@ -55,7 +60,8 @@ pub(crate) struct Changes {
 struct Change {
     core: Arc<Core>,
     row: ConsumerRow,
-    opened: bool,
+    /// Opened anew, with these records in flight.
+    opened: Option<BTreeSet<u64>>,
     forgotten: bool,
     done: Vec<u64>,
     replays: Vec<u64>,
@@ -68,7 +74,7 @@ impl Change {
         Self {
             core,
             row,
-            opened: false,
+            opened: None,
             forgotten: false,
             done: Vec::new(),
             replays: Vec::new(),
@@ -112,8 +118,12 @@ impl Changes {
         job: &ConsumerJob,
     ) -> Result<Result<Granted, ConsumerError>, StoreError> {
         let name = job.name.as_str();
-        if let Wish::Open { max_backlog_ms } = &job.wish {
-            return Ok(Ok(self.open(shared, journal, name, *max_backlog_ms)));
+        if let Wish::Open { max_backlog_ms, catch_up, held } = &job.wish {
+            let change = self.opened(shared, journal, name);
+            change.row.max_backlog_ms = *max_backlog_ms;
+            change.row.catch_up = *catch_up;
+            change.opened = Some(held.clone());
+            return Ok(Ok(Granted::Opened { generation: change.row.generation }));
         }
         let Some(change) = self.change(shared, name) else {
             return Ok(Err(ConsumerError::NotFound(format!("consumer {name}"))));
@@ -171,24 +181,18 @@ impl Changes {
         }
     }
 
-    fn open(
-        &mut self,
-        shared: &Shared,
-        journal: &Journal,
-        name: &str,
-        max_backlog_ms: i64,
-    ) -> Granted {
-        let anew = self.change(shared, name).is_none_or(|change| change.forgotten);
-        if anew {
-            let row = ConsumerRow { ledger: Ledger::at(journal.head), ..ConsumerRow::default() };
-            let core = Arc::new(Core::new(name, row));
-            self.by_name.insert(name.to_owned(), Change::of(core));
+    /// The consumer under a new generation; made anew if there is none.
+    fn opened(&mut self, shared: &Shared, journal: &Journal, name: &str) -> &mut Change {
+        let known = self.change(shared, name).is_some_and(|change| !change.forgotten);
+        if !known {
+            self.by_name.remove(name);
         }
-        let Some(change) = self.by_name.get_mut(name) else { return Granted::Done };
-        change.opened = true;
+        let change = self.by_name.entry(name.to_owned()).or_insert_with(|| {
+            let row = ConsumerRow { ledger: Ledger::at(journal.head), ..ConsumerRow::default() };
+            Change::of(Arc::new(Core::new(name, row)))
+        });
         change.row.generation += 1;
-        change.row.max_backlog_ms = max_backlog_ms;
-        Granted::Opened { generation: change.row.generation }
+        change
     }
 
     /// Writes the rows.
@@ -210,6 +214,7 @@ impl Changes {
     /// Shows the handles what is on disk now; whether there are other consumers than before.
     pub(super) fn install(self, shared: &Shared) -> bool {
         let mut listed = false;
+        let head = shared.head().seq;
         for (name, change) in self.by_name {
             let Change { core, row, opened, forgotten, done, replays, values } = change;
             {
@@ -224,12 +229,18 @@ impl Changes {
                     state.in_flight.remove(&seq);
                 }
                 state.replays.extend(replays);
-                if opened {
+                if let Some(held) = &opened {
                     state.cursor = state.row.ledger.floor();
                     let again = std::mem::take(&mut state.in_flight);
                     let again: Vec<u64> =
                         again.into_iter().filter(|seq| state.row.ledger.is_done(*seq)).collect();
                     state.replays.extend(again);
+                    for &seq in held.iter().filter(|seq| **seq <= head) {
+                        let replayed = state.replays.remove(&seq);
+                        if replayed || !state.row.ledger.is_done(seq) {
+                            state.in_flight.insert(seq);
+                        }
+                    }
                 }
             }
             core.changed.notify_waiters();
@@ -237,7 +248,7 @@ impl Changes {
             if forgotten {
                 shared.metrics.forget(&name);
                 listed |= consumers.remove(&name).is_some();
-            } else if opened {
+            } else if opened.is_some() {
                 listed |= consumers.insert(name, core).is_none();
             }
         }

@@ -1,0 +1,3 @@
+//! The feed over HTTP: one process reads the master, others read the feed.
+
+pub mod api;
