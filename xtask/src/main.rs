@@ -1,4 +1,4 @@
-//! Chores of this repository: `cargo xtask test`, `generate`, `demo-recording`, `long`, `bench`.
+//! Chores of this repository: `cargo xtask test`, `tools`, `generate`, `demo-recording`, `long`, `bench`.
 //!
 //! Standard library only, so that the first command on a new machine starts within seconds.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a terminal program
@@ -19,6 +19,7 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
   test [CARGO TEST ARGUMENTS]   install what the tests need (it says what first), run them all, print a table
+  tools                         install what the tests need, and no more
   generate                      write crds/yaml/, docs/reference/ and docs/examples/ anew
   demo-recording [--seed N]     run the scenario against a real master (7 minutes) and write e2e/recording/
   long NAME --minutes M [--seed N]
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     };
     let outcome = match command {
         "test" => test(rest),
+        "tools" => tools(),
         "generate" => generate(),
         "demo-recording" => demo_recording(rest),
         "long" => long::run(rest),
@@ -82,6 +84,10 @@ fn test(arguments: &[String]) -> Result<(), Failure> {
     let cache = Cache::open(&root())?;
     tools::install(&cache, tools::Wanted::Tests)?;
     suites::run(&cache, arguments)
+}
+
+fn tools() -> Result<(), Failure> {
+    tools::install(&Cache::open(&root())?, tools::Wanted::Tests)
 }
 
 fn generate() -> Result<(), Failure> {

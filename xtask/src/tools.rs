@@ -12,7 +12,7 @@ use std::{
 pub enum Wanted {
     /// A real Buildbot master.
     Master,
-    /// That, and a browser.
+    /// That, a browser, mail servers and tools.
     Tests,
 }
 
@@ -87,6 +87,12 @@ fn missing(cache: &Cache, wanted: Wanted) -> Vec<Missing> {
         if on_path(&["node"]).is_none() || on_path(&["npm"]).is_none() {
             packages.extend(["nodejs", "npm"]);
         }
+        packages.extend(
+            SERVERS
+                .iter()
+                .filter(|(_, place)| !Path::new(place).exists())
+                .map(|(package, _)| *package),
+        );
         missing.extend(
             [("rustfmt", "cargo-fmt"), ("clippy", "cargo-clippy")]
                 .iter()
@@ -105,6 +111,19 @@ fn missing(cache: &Cache, wanted: Wanted) -> Vec<Missing> {
     }
     missing
 }
+
+/// Packages of servers and tools that tests start for themselves, and a file of each.
+const SERVERS: [(&str, &str); 6] = [
+    ("postfix", "/usr/sbin/postfix"),
+    ("dovecot-core", "/usr/sbin/dovecot"),
+    ("prometheus", "/usr/bin/promtool"),
+    ("faketime", "/usr/bin/faketime"),
+    ("iproute2", "/usr/bin/ss"),
+    ("openssl", "/usr/bin/openssl"),
+];
+
+/// Debian asks this file whether a package may start its service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 fn apt(packages: &[&str]) -> Result<(), Failure> {
     let root = runs("sh", &["-c", "test $(id -u) = 0"]);
@@ -127,7 +146,25 @@ fn apt(packages: &[&str]) -> Result<(), Failure> {
     let updated = succeed(&mut apt(&["update"]), "apt-get update");
     let mut arguments = vec!["install", "--no-install-recommends"];
     arguments.extend(packages);
-    succeed(&mut apt(&arguments), "apt-get install").map_err(|failed| match updated {
+    // Tests start servers of their own; the machine's are not to run because of them.
+    let shell = |script: &str| {
+        let mut command = if root { Command::new("sh") } else { Command::new("sudo") };
+        if !root {
+            command.arg("sh");
+        }
+        command.args(["-c", script]);
+        command
+    };
+    let quiet = !Path::new(POLICY).exists();
+    if quiet {
+        let script = format!("printf '#!/bin/sh\nexit 101\n' > {POLICY} && chmod 755 {POLICY}");
+        succeed(&mut shell(&script), "keeping services from starting")?;
+    }
+    let installed = succeed(&mut apt(&arguments), "apt-get install");
+    if quiet {
+        succeed(&mut shell(&format!("rm -f {POLICY}")), "letting services start again")?;
+    }
+    installed.map_err(|failed| match updated {
         Ok(()) => failed,
         Err(earlier) => format!("{earlier}; {failed}"),
     })
