@@ -107,7 +107,7 @@ pub struct ConsumerOptions {
 
 /// How much of the history a consumer is handed in place of events that were dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub struct CatchUp {
     /// Only builds that finished within this time, in milliseconds; `None` is without bound.
     pub max_age_ms: Option<u64>,

@@ -1,13 +1,41 @@
 //! What goes over the wire between a feed and those who read it; `docs/feed-api.md` tells it to
 //! people, `docs/feed-api.openapi.yaml` to programs.
 //!
-//! All bodies are JSON, but for a snapshot, which is MessagePack where the reader accepts that.
-//! Fields may be added; readers ignore those they don't know.
+//! Every request carries `Authorization: Bearer TOKEN`. All bodies are JSON, but for a snapshot,
+//! which is MessagePack where the reader accepts that. Fields may be added; readers ignore those
+//! they don't know. Names of fields are as in the records and in Buildbot's own API.
+//!
+//! | request | right | body | answer |
+//! |---|---|---|---|
+//! | `GET /v1/info` | read | | [`Info`] |
+//! | `GET /v1/snapshot?…` | read | [`SnapshotQuery`] | [`crate::Snapshot`] |
+//! | `GET /v1/events?from=` | read | [`EventsQuery`] | SSE of [`EphemeralItem`] |
+//! | `GET /v1/builds?…` | read | [`BuildsQuery`] | [`Builds`] |
+//! | `GET /v1/builds/{id}` | read | | [`Build`] |
+//! | `GET /v1/changes?…` | read | [`ChangesQuery`] | [`Changes`] |
+//! | `GET /v1/changes/{id}` | read | | [`Change`] |
+//! | `GET /v1/users?…` | read | [`UsersQuery`] | users |
+//! | `GET /v1/logs/{id}?…` | read | [`LinesQuery`] | [`Lines`] |
+//! | `GET /v1/consumers` | manage | | [`Consumers`] |
+//! | `GET /v1/consumers/{name}` | consume (its own), manage | | [`ConsumerStatus`] |
+//! | `DELETE /v1/consumers/{name}` | manage | | 204 |
+//! | `POST /v1/consumers/{name}/open` | consume (its own) | [`OpenRequest`] | [`Opened`] |
+//! | `GET /v1/consumers/{name}/events?…` | consume (its own) | [`ConsumeQuery`] | SSE, or [`Records`] |
+//! | `POST /v1/consumers/{name}/acks` | consume (its own) | [`AckRequest`] | [`AckResponse`] |
+//! | `GET /v1/consumers/{name}/dead-letters?…` | consume (its own), manage | [`LettersQuery`] | [`Letters`] |
+//! | `POST /v1/consumers/{name}/dead-letters/{position}/replay` | consume (its own), manage | | 204 |
+//! | `DELETE /v1/consumers/{name}/dead-letters/{position}` | manage | | 204 |
+//! | `POST /v1/consumers/{name}/replay` | consume (its own), manage | [`ReplayRequest`] | [`Replayed`] |
+//!
+//! A consumer's name is one segment of the path: `mail/main` is `mail%2Fmain`. Every answer that
+//! is no success is a [`Problem`].
 
-use crate::{
-    BuildQuery, CatchUp, ConsumerError, ConsumerStatus, DeadLetter, LogError, Parked,
-    SnapshotLimits, StateChange, StoreError,
+use super::words;
+pub use super::{
+    problem::{Code, Problem},
+    words::{Base64, Past, Place},
 };
+use crate::{BuildQuery, CatchUp, ConsumerStatus, DeadLetter, Parked, SnapshotLimits, StateChange};
 use master::MasterState;
 use model::{Build, Change, Links, Live, Position, Record};
 use serde::{Deserialize, Serialize};
@@ -20,7 +48,6 @@ pub const MSGPACK: &str = "application/vnd.msgpack";
 
 /// `GET /v1/info`: whose feed this is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Info {
     /// The master's UID, as in every [`model::Identity`].
     pub master_uid: String,
@@ -46,9 +73,16 @@ pub type SnapshotQuery = SnapshotLimits;
 /// `GET /v1/builds?builder=&below=&limit=`: newest first.
 pub type BuildsQuery = BuildQuery;
 
+/// The answer to [`BuildsQuery`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Builds {
+    /// Finished builds, newest first.
+    pub builds: Vec<Build>,
+}
+
 /// `GET /v1/changes?below=&limit=`: newest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct ChangesQuery {
     /// Only changes below this key.
     pub below: Option<u64>,
@@ -56,9 +90,16 @@ pub struct ChangesQuery {
     pub limit: Option<usize>,
 }
 
+/// The answer to [`ChangesQuery`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Changes, newest first.
+    pub changes: Vec<Change>,
+}
+
 /// `GET /v1/users?after=&limit=`: by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct UsersQuery {
     /// Only users after this name.
     pub after: Option<String>,
@@ -68,7 +109,7 @@ pub struct UsersQuery {
 
 /// `GET /v1/logs/{id}?first=&limit=`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct LinesQuery {
     /// The first line, from 0.
     pub first: u64,
@@ -78,7 +119,6 @@ pub struct LinesQuery {
 
 /// `GET /v1/logs/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Lines {
     /// Number of the first line, from 0.
     pub first: u64,
@@ -86,9 +126,20 @@ pub struct Lines {
     pub text: String,
 }
 
-/// `GET /v1/events` as server-sent events, for readers that keep no place: one item each, under
-/// the SSE event name that is its `type`. The SSE id is the reader's position, for
-/// `Last-Event-ID` (or `?from=`); without either the reader starts at the head.
+/// `GET /v1/events?from=`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventsQuery {
+    /// A position, or the id of an event of an earlier stream; the header `Last-Event-ID`, which
+    /// reconnecting readers send, goes before.
+    pub from: Option<Place>,
+}
+
+/// One event of `GET /v1/events`, for readers that keep no place. The SSE event's name is the
+/// item's type, its data the item's content ([`EphemeralItem::parse`]), and its id a [`Place`],
+/// for `Last-Event-ID` (or `?from=`); without either the reader starts at the head. The first
+/// event tells the present state of the connection to the master, so that there is an id from the
+/// start.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "camelCase")]
 pub enum EphemeralItem {
@@ -106,9 +157,27 @@ pub enum EphemeralItem {
     Resync,
 }
 
+impl EphemeralItem {
+    /// Reads an SSE event of this name; `None` for one of a later release, to be ignored.
+    ///
+    /// # Errors
+    /// The data is not what the name says.
+    pub fn parse(event: &str, data: &str) -> Option<Result<Self, serde_json::Error>> {
+        Some(match event {
+            "record" => serde_json::from_str(data).map(Self::Record),
+            "live" => serde_json::from_str(data).map(Self::Live),
+            "history" => serde_json::from_str(data).map(Self::History),
+            "historyChange" => serde_json::from_str(data).map(Self::HistoryChange),
+            "state" => serde_json::from_str(data).map(Self::State),
+            "resync" => Ok(Self::Resync),
+            _ => return None,
+        })
+    }
+}
+
 /// `POST /v1/consumers/{name}/open`: begins a generation; older ones are refused from then on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct OpenRequest {
     /// Most records handed out and not yet done with.
     pub window: Option<usize>,
@@ -123,7 +192,6 @@ pub struct OpenRequest {
 
 /// The answer to [`OpenRequest`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Opened {
     /// For every later request.
     pub generation: u64,
@@ -135,9 +203,12 @@ pub struct Opened {
 
 /// `GET /v1/consumers/{name}/events?generation=`: with `Accept: text/event-stream` records as
 /// they come, until the connection or the generation ends; else a long poll that answers
-/// [`Records`].
+/// [`Records`]. One request of a generation reads at a time: a later one ends the earlier.
+///
+/// What was on its way when a connection was cut is in flight, and is not handed out again in the
+/// same generation: after any failure open anew, with `held`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct ConsumeQuery {
     /// Of [`Opened`].
     pub generation: u64,
@@ -149,7 +220,6 @@ pub struct ConsumeQuery {
 
 /// The answer to a long poll.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Records {
     /// Records, in order; none if there was none in time.
     pub records: Vec<Arc<Record>>,
@@ -161,7 +231,7 @@ pub struct Records {
 pub mod consumed {
     /// A [`model::Record`]; the SSE id is its position.
     pub const RECORD: &str = "record";
-    /// A [`super::Backlog`], after each record and now and then.
+    /// A [`super::Backlog`], after records that were sent together, and now and then.
     pub const BACKLOG: &str = "backlog";
     /// The stream ends: a [`super::Problem`].
     pub const END: &str = "end";
@@ -169,7 +239,6 @@ pub mod consumed {
 
 /// Data of [`consumed::BACKLOG`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Backlog {
     /// Records that are not done.
     pub backlog: u64,
@@ -177,7 +246,7 @@ pub struct Backlog {
 
 /// `POST /v1/consumers/{name}/acks`: what is done, committed together where that is possible.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct AckRequest {
     /// Of [`Opened`].
     pub generation: u64,
@@ -187,7 +256,7 @@ pub struct AckRequest {
 
 /// One thing that is done. Without a position only the state changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct Ack {
     /// The record.
     pub position: Option<Position>,
@@ -214,7 +283,6 @@ impl Ack {
 
 /// The answer to [`AckRequest`]: one result for each, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct AckResponse {
     /// `null` for what is on disk.
     pub results: Vec<Option<Problem>>,
@@ -222,11 +290,19 @@ pub struct AckResponse {
     pub backlog: u64,
 }
 
+/// The answer to `GET /v1/consumers`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Consumers {
+    /// Figures of all consumers, by name.
+    pub consumers: Vec<ConsumerStatus>,
+}
+
 /// `GET /v1/consumers/{name}/dead-letters?after=&limit=`: oldest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct LettersQuery {
     /// Only letters after this position.
+    #[serde(with = "words::position", skip_serializing_if = "Option::is_none")]
     pub after: Option<Position>,
     /// Most letters in the answer.
     pub limit: Option<usize>,
@@ -234,7 +310,6 @@ pub struct LettersQuery {
 
 /// The answer to [`LettersQuery`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Letters {
     /// Records given up.
     pub letters: Vec<Parked>,
@@ -243,7 +318,6 @@ pub struct Letters {
 /// `POST /v1/consumers/{name}/replay`: hands finished builds of the history out to a consumer
 /// once more (or for the first time: after the journal was lost).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct ReplayRequest {
     /// How far back, and how many.
     pub catch_up: CatchUp,
@@ -251,138 +325,7 @@ pub struct ReplayRequest {
 
 /// The answer to [`ReplayRequest`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Replayed {
     /// Builds that will be handed out.
     pub builds: u64,
-}
-
-/// Bytes in standard Base64.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Base64(pub Vec<u8>);
-
-impl Serialize for Base64 {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use base64::Engine as _;
-        serializer.serialize_str(&base64::engine::general_purpose::STANDARD.encode(&self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Base64 {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use base64::Engine as _;
-        let text = String::deserialize(deserializer)?;
-        let bytes = base64::engine::general_purpose::STANDARD.decode(text);
-        bytes.map(Self).map_err(serde::de::Error::custom)
-    }
-}
-
-/// Why a request is refused: the body of every answer that is no success.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "camelCase")]
-#[error("{message}")]
-pub struct Problem {
-    /// The class, for programs.
-    pub code: Code,
-    /// What is wrong and what to do about it, in plain words.
-    pub message: String,
-    /// With [`Code::Superseded`]: the generation that holds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generation: Option<u64>,
-}
-
-/// Classes of [`Problem`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Code {
-    /// 400: a parameter or body is malformed or too large.
-    Bounds,
-    /// 401: no token, or one that is forged, expired or of another master.
-    Unauthorized,
-    /// 403: the token's rights don't cover this.
-    Forbidden,
-    /// 404: there is no such thing.
-    NotFound,
-    /// 409: the consumer was opened anew.
-    Superseded,
-    /// 409: the position is of a journal that is lost.
-    OtherJournal,
-    /// 409: the position was not handed out in this generation.
-    NotHandedOut,
-    /// 429: too many connections or requests of one token.
-    TooMany,
-    /// 502: the master did not give a log's lines.
-    Master,
-    /// 503: no master is connected that could be asked.
-    NoSource,
-    /// 503: the journal does not answer, or is closing.
-    Unavailable,
-    /// 507: the disk is full.
-    DiskFull,
-    /// 500: the journal is damaged.
-    Damaged,
-    /// Of a later release.
-    #[serde(other)]
-    Unknown,
-}
-
-impl Code {
-    /// The HTTP status that goes with it.
-    pub fn status(self) -> u16 {
-        match self {
-            Self::Bounds => 400,
-            Self::Unauthorized => 401,
-            Self::Forbidden => 403,
-            Self::NotFound => 404,
-            Self::Superseded | Self::OtherJournal | Self::NotHandedOut => 409,
-            Self::TooMany => 429,
-            Self::Master => 502,
-            Self::NoSource | Self::Unavailable => 503,
-            Self::DiskFull => 507,
-            Self::Damaged | Self::Unknown => 500,
-        }
-    }
-}
-
-impl Problem {
-    /// A problem without further data.
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), generation: None }
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        let code = match &error {
-            StoreError::DiskFull(_) => Code::DiskFull,
-            StoreError::Io(_) | StoreError::Closed => Code::Unavailable,
-            StoreError::Corrupted(_) => Code::Damaged,
-        };
-        Self::new(code, error.to_string())
-    }
-}
-
-impl From<ConsumerError> for Problem {
-    fn from(error: ConsumerError) -> Self {
-        let message = error.to_string();
-        let (code, generation) = match error {
-            ConsumerError::Store(error) => return error.into(),
-            ConsumerError::Superseded { newer, .. } => (Code::Superseded, Some(newer)),
-            ConsumerError::OtherJournal { .. } => (Code::OtherJournal, None),
-            ConsumerError::NotHandedOut { .. } => (Code::NotHandedOut, None),
-            ConsumerError::Bounds(_) => (Code::Bounds, None),
-            ConsumerError::NotFound(_) => (Code::NotFound, None),
-        };
-        Self { code, message, generation }
-    }
-}
-
-impl From<LogError> for Problem {
-    fn from(error: LogError) -> Self {
-        match error {
-            LogError::Store(error) => error.into(),
-            LogError::NoSource => Self::new(Code::NoSource, error.to_string()),
-            LogError::Master(_) => Self::new(Code::Master, error.to_string()),
-        }
-    }
 }
