@@ -1,13 +1,13 @@
 //! The loop of a target that sends many records in one request.
 
 use crate::{
-    Acks, Backoff, BatchTarget, Metrics, Options, RunError, SendError, Sent, Source, TargetState,
+    Acks, BatchTarget, Metrics, Options, RunError, SendError, Sent, Source, TargetState,
     run::{age, letter},
     state::Health,
     tally::Tally,
 };
 use feed::StateChange;
-use model::{Position, Record};
+use model::{Backoff, Position, Record};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
@@ -95,8 +95,8 @@ pub async fn run_batch<S: Source, T: BatchTarget>(
     let state = target
         .load(acks.get_state(STATE).as_deref())
         .map_err(|text| RunError::State { target: options.name.clone(), text })?;
-    let mut batch =
-        Batch { target, acks, tally, options, state, queue: VecDeque::new(), failed: 0 };
+    let hold = options.hold;
+    let mut batch = Batch { target, acks, tally, options, state, queue: VecDeque::new(), hold };
     let mut due = Instant::now();
     let end = loop {
         batch.tally.in_flight(batch.queue.len(), batch.acks.backlog());
@@ -135,8 +135,8 @@ struct Batch<T: BatchTarget, A> {
     /// After the last record of the queue.
     state: T::State,
     queue: VecDeque<Waiting<T>>,
-    /// Failures in a row.
-    failed: u32,
+    /// Counts failures in a row.
+    hold: Backoff,
 }
 
 impl<T: BatchTarget, A: Acks> Batch<T, A> {
@@ -191,7 +191,7 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
             room = room.saturating_sub(count);
             fits
         });
-        let mut chunk = if self.failed > 0 { 1 } else { fits.count().max(1) };
+        let mut chunk = if self.hold.failures() > 0 { 1 } else { fits.count().max(1) };
         loop {
             // A comma after each but the last, and the brackets.
             let bytes: usize =
@@ -237,7 +237,7 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
         }
         match result {
             Ok(_) => {
-                self.failed = 0;
+                self.hold.reset();
                 self.done(chunk).await?;
                 Ok(self.options.delay)
             }
@@ -245,14 +245,14 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
                 self.drop_first("permanent", text).await
             }
             Err(error) => {
-                self.failed = self.failed.saturating_add(1);
+                let hold = self.hold.next_wait();
                 self.tally.retry(&error);
                 let wait = match &error {
                     SendError::Throttled { after: Some(after), .. } => {
                         (*after).max(self.options.retry)
                     }
                     SendError::Throttled { .. } | SendError::Misconfigured(_) => {
-                        self.options.hold.delay(self.failed).max(self.options.retry)
+                        hold.max(self.options.retry)
                     }
                     // Refused as a whole: which one it is, single tries will tell, at once.
                     SendError::Permanent(_) => Duration::ZERO,

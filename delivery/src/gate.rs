@@ -1,5 +1,6 @@
 //! Holds a whole target back while its peer wants nothing from it.
 
+use model::Backoff;
 use std::time::Duration;
 use tokio::{
     sync::{Mutex, MutexGuard},
@@ -8,16 +9,17 @@ use tokio::{
 
 /// While it is shut, one delivery at a time probes the peer, after the time that the last
 /// refusal set; the others wait in line. The first success opens it for all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gate {
     probe: Mutex<()>,
-    shut: std::sync::Mutex<Option<Shut>>,
+    state: std::sync::Mutex<State>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Shut {
-    until: Instant,
-    failures: u32,
+struct State {
+    /// When the next probe may go; open without one.
+    until: Option<Instant>,
+    hold: Backoff,
 }
 
 /// The right to make one attempt.
@@ -26,42 +28,47 @@ pub struct Pass<'a> {
 }
 
 impl Gate {
-    fn state(&self) -> Option<Shut> {
-        *self.shut.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// Open; `hold` says how long it is shut where the peer does not.
+    pub fn new(hold: Backoff) -> Self {
+        Self { probe: Mutex::default(), state: std::sync::Mutex::new(State { until: None, hold }) }
     }
 
-    fn set(&self, shut: Option<Shut>) {
-        *self.shut.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = shut;
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn until(&self) -> Option<Instant> {
+        self.state().until
     }
 
     /// Waits until an attempt may be made.
     pub async fn pass(&self) -> Pass<'_> {
-        if self.state().is_none() {
+        if self.until().is_none() {
             return Pass { _alone: None };
         }
         let alone = self.probe.lock().await;
-        match self.state() {
+        match self.until() {
             None => Pass { _alone: None },
-            Some(shut) => {
-                tokio::time::sleep_until(shut.until).await;
+            Some(until) => {
+                tokio::time::sleep_until(until).await;
                 Pass { _alone: Some(alone) }
             }
         }
     }
 
-    /// Refusals in a row.
-    pub fn failures(&self) -> u32 {
-        self.state().map_or(0, |shut| shut.failures)
-    }
-
-    /// Shuts it for `delay`.
-    pub fn shut(&self, delay: Duration) {
-        let failures = self.failures().saturating_add(1);
-        self.set(Some(Shut { until: Instant::now() + delay, failures }));
+    /// Shuts it for as long as the peer asked, or for the next hold; says how long that is.
+    pub fn shut(&self, asked: Option<Duration>) -> Duration {
+        let mut state = self.state();
+        let hold = state.hold.next_wait();
+        let wait = asked.unwrap_or(hold);
+        state.until = Some(Instant::now() + wait);
+        wait
     }
 
     /// Opens it.
     pub fn open(&self) {
-        self.set(None);
+        let mut state = self.state();
+        state.until = None;
+        state.hold.reset();
     }
 }

@@ -9,7 +9,6 @@
 //! with the same identity, because `decide` and `compose` are pure functions of the record.
 //! `README.md` lists the rules; the module `compliance` proves them for each target.
 
-mod backoff;
 mod batch;
 #[cfg(feature = "compliance")]
 pub mod compliance;
@@ -22,7 +21,6 @@ mod state;
 mod tally;
 mod target;
 
-pub use backoff::Backoff;
 pub use batch::{BatchOptions, run_batch};
 pub use error::{ComposeError, RunError, SendError};
 pub use metrics::Metrics;

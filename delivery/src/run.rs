@@ -1,11 +1,11 @@
 //! The loop of a target that sends one message a record.
 
 use crate::{
-    Acks, Backoff, Metrics, RunError, SendError, Sent, Source, Target, TargetState, gate::Gate,
+    Acks, Metrics, RunError, SendError, Sent, Source, Target, TargetState, gate::Gate,
     state::Health, tally::Tally,
 };
 use feed::DeadLetter;
-use model::{BuilderId, Record, Timestamp};
+use model::{Backoff, BuilderId, Record, Timestamp};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, SemaphorePermit, oneshot, watch},
@@ -46,8 +46,8 @@ impl Options {
             window: 256,
             parallel: 4,
             attempt_timeout: Duration::from_secs(60),
-            backoff: Backoff { base: Duration::from_secs(1), max: Duration::from_secs(120) },
-            hold: Backoff { base: Duration::from_secs(15), max: Duration::from_secs(300) },
+            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(120)),
+            hold: Backoff::new(Duration::from_secs(15), Duration::from_secs(300)),
             max_age: Duration::from_secs(5 * 24 * 3600),
             state: watch::Sender::default(),
         }
@@ -80,7 +80,7 @@ pub async fn run<S: Source, T: Target>(
         target,
         acks: acks.clone(),
         tally: tally.clone(),
-        gate: Gate::default(),
+        gate: Gate::new(options.hold),
         attempts: Semaphore::new(options.parallel.max(1)),
         options: options.clone(),
     });
@@ -194,6 +194,7 @@ impl<T: Target, A: Acks> Line<T, A> {
             Err(error) => return self.bury(record, "compose", error.to_string(), 0).await,
         };
         let mut attempts = 0;
+        let mut backoff = self.options.backoff;
         loop {
             attempts += 1;
             // Held until the acknowledgement is on disk: a kill repeats at most as many messages
@@ -223,7 +224,7 @@ impl<T: Target, A: Acks> Line<T, A> {
                     if matches!(error, SendError::PutOff(_)) {
                         turn.done = None;
                     }
-                    let delay = self.options.backoff.delay(attempts);
+                    let delay = backoff.next_wait();
                     tracing::info!(%error, attempts, ?delay, "tried again later");
                     self.tally.retry(&error);
                     drop(permit);
@@ -256,15 +257,13 @@ impl<T: Target, A: Acks> Line<T, A> {
         match &result {
             Ok(_) => self.gate.open(),
             Err(error @ SendError::Throttled { after, .. }) => {
-                let wait = self.options.hold.delay(self.gate.failures() + 1);
-                let wait = after.map_or(wait, |after| after.max(self.options.backoff.base));
+                let least = self.options.backoff.bound();
+                let wait = self.gate.shut(after.map(|after| after.max(least)));
                 tracing::warn!(%error, ?wait, "the peer asks for patience; the target waits");
-                self.gate.shut(wait);
             }
             Err(error @ SendError::Misconfigured(_)) => {
-                let wait = self.options.hold.delay(self.gate.failures() + 1);
+                let wait = self.gate.shut(None);
                 tracing::error!(%error, ?wait, "nothing can be sent until this is mended; records wait");
-                self.gate.shut(wait);
             }
             // The peer does talk to us.
             Err(SendError::Permanent(_) | SendError::PutOff(_)) => self.gate.open(),

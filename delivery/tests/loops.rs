@@ -2,11 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use delivery::{
-    Backoff, BatchOptions, BatchTarget, ComposeError, Health, Metrics, Options, SendError, Sent,
-    Target,
+    BatchOptions, BatchTarget, ComposeError, Health, Metrics, Options, SendError, Sent, Target,
     compliance::{Answer, Journal, Kit, Peer, Seen, records},
 };
-use model::{Event, Record};
+use model::{Backoff, Event, Record};
 use std::{
     sync::{
         Arc,
@@ -30,7 +29,7 @@ fn metrics() -> Metrics {
 }
 
 fn quick(name: &str) -> Options {
-    let backoff = Backoff { base: Duration::from_millis(1), max: Duration::from_millis(5) };
+    let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(5));
     Options { backoff, hold: backoff, ..Options::new(name) }
 }
 

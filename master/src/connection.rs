@@ -1,15 +1,15 @@
 //! Follows a real master for ever: connects, catches up, stays live, and begins again.
 
-mod backoff;
 mod session;
 
 use crate::{Client, ClientError, MasterState, Settings, Sink, SinkError, StateKind};
-use backoff::Backoff;
-use model::Live;
+use model::{Backoff, Live};
 use session::{End, Session};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+/// The longest wait before the second try, and before any.
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long after a loss a master that does not answer counts as restarting.
 const RESTART: Duration = Duration::from_secs(60);
 
@@ -34,7 +34,7 @@ pub async fn run_with(
     mut sink: impl Sink,
     cancel: CancellationToken,
 ) {
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(WAITS.0, WAITS.1);
     let mut connected: Option<Instant> = None;
     sink.state(MasterState::now(StateKind::Connecting, format!("connecting to {}", settings.url)));
     loop {
@@ -58,7 +58,7 @@ pub async fn run_with(
         if was_live {
             sink.live(Live::Master { connected: false, text: state.text.clone() });
         }
-        let delay = backoff.next();
+        let delay = backoff.next_wait();
         tracing::warn!(kind = ?state.kind, text = %state.text, again_in = ?delay, "not connected");
         sink.state(state);
         tokio::select! {

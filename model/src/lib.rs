@@ -9,6 +9,7 @@
 //! assert_eq!(Timestamp(61).seconds_since(Timestamp(1)), 60);
 //! ```
 
+mod backoff;
 mod build;
 mod builder;
 mod event;
@@ -23,6 +24,7 @@ mod time;
 mod worker;
 mod world;
 
+pub use backoff::Backoff;
 pub use build::{Build, BuilderRef, Log, LogKind, Step, StepUrl, WorkerRef};
 pub use builder::{Builder, natural_cmp};
 pub use event::{Event, Identity, Live, Phase, Position, Record};

@@ -5,12 +5,17 @@ use crate::plan::MasterPlan;
 use crds::{HttpPush, MailNotifier, secrets::SecretSource};
 use delivery::RunError;
 use feed::{Consumer, ConsumerOptions, Feed};
-use std::{future::Future, sync::Arc, time::Duration};
+use model::Backoff;
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use targets::{About, http_push, mail};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Waits before a loop that failed is started again: doubled up to the second figure.
+/// The longest wait before a loop that failed is started again, the first time and ever.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 impl Running {
@@ -82,7 +87,7 @@ impl Running {
         let (feed, cancel) = (feed.clone(), self.cancel.clone());
         self.tasks.spawn(async move {
             let mut consumer = Some(first);
-            let mut wait = AGAIN.0;
+            let mut again = Backoff::new(AGAIN.0, AGAIN.1);
             while !cancel.is_cancelled() {
                 let opened = match consumer.take() {
                     Some(consumer) => Ok(consumer),
@@ -90,26 +95,23 @@ impl Running {
                         feed.consumer(&consumer_name(kind, &name), ConsumerOptions::default()).await
                     }
                 };
-                match opened {
+                let began = Instant::now();
+                let end = match opened {
                     Ok(consumer) => match run(consumer, cancel.clone()).await {
                         Ok(()) => return,
-                        Err(error) => tracing::error!(
-                            kind,
-                            name,
-                            "the target stopped: {error}; it starts again in {} s",
-                            wait.as_secs()
-                        ),
+                        Err(error) => format!("the target stopped: {error}"),
                     },
-                    Err(error) => tracing::error!(
-                        kind,
-                        name,
-                        "the journal can't be read: {error}; tried again in {} s",
-                        wait.as_secs()
-                    ),
+                    Err(error) => format!("the journal can't be read: {error}"),
+                };
+                // One that ran for longer than any wait had come to work.
+                if began.elapsed() > again.max() {
+                    again.reset();
                 }
+                let wait = again.next_wait();
+                tracing::error!(kind, name, again_in = ?wait, "{end}");
                 tokio::select! {
                     () = cancel.cancelled() => return,
-                    () = tokio::time::sleep(wait) => wait = (wait * 2).min(AGAIN.1),
+                    () = tokio::time::sleep(wait) => {}
                 }
             }
         });

@@ -1,7 +1,7 @@
 //! Builds of a real 4.3 master, and what tests say of settings.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::panic)]
 
-use model::{Build, Event, Identity, Links, Position, Record};
+use model::{Backoff, Build, Event, Identity, Links, Position, Record};
 use render::Site;
 use serde_json::{Value, json};
 use std::{path::PathBuf, time::Duration};
@@ -60,6 +60,6 @@ pub fn metrics() -> delivery::Metrics {
 }
 
 /// Waits of milliseconds.
-pub fn quick() -> delivery::Backoff {
-    delivery::Backoff { base: Duration::from_millis(2), max: Duration::from_millis(20) }
+pub fn quick() -> Backoff {
+    Backoff::new(Duration::from_millis(2), Duration::from_millis(20))
 }
