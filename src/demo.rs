@@ -66,7 +66,7 @@ pub async fn demo(arguments: Demo) -> Result<(), Failure> {
     let (mails, pushes) = (data.join("mails"), data.join("pushes.jsonl"));
 
     let registry = Registry::new();
-    let mut running = Running::new(&registry)?;
+    let mut running = Running::new(&registry);
     running.write_mails_to(mails.clone());
     let receiver = receiver::start(pushes.clone(), running.cancel()).await.map_err(folder)?;
 

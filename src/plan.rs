@@ -92,6 +92,11 @@ impl MasterPlan {
         }
     }
 
+    /// `NAMESPACE/NAME`, the label `master` of figures.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
     /// The master's folder below the data folder: `NAMESPACE/NAME`.
     pub fn folder(&self) -> PathBuf {
         PathBuf::from(&self.namespace).join(&self.name)

@@ -82,8 +82,7 @@ pub struct Running {
     cancel: CancellationToken,
     tasks: JoinSet<()>,
     feeds: Vec<Feed>,
-    delivery: delivery::Metrics,
-    journal: feed::Metrics,
+    registry: Registry,
     outbox: Option<PathBuf>,
     /// Pages that are served, in the order of their documents.
     pub pages: Vec<Pages>,
@@ -93,20 +92,16 @@ pub struct Running {
 
 impl Running {
     /// Nothing yet; metrics go to `registry`.
-    ///
-    /// # Errors
-    /// [`StartError::Metrics`].
-    pub fn new(registry: &Registry) -> Result<Self, StartError> {
-        Ok(Self {
+    pub fn new(registry: &Registry) -> Self {
+        Self {
             cancel: CancellationToken::new(),
             tasks: JoinSet::new(),
             feeds: Vec::new(),
-            delivery: delivery::Metrics::register(registry)?,
-            journal: feed::Metrics::register(registry)?,
+            registry: registry.clone(),
             outbox: None,
             pages: Vec::new(),
             ready: Readiness::default(),
-        })
+        }
     }
 
     /// The masters' journals.
@@ -130,17 +125,19 @@ impl Running {
         data: &Path,
         origin: Origin,
     ) -> Result<(), StartError> {
-        let feed = open(plan, data, self.journal.clone()).await?;
+        let metrics = delivery::Metrics::register(&self.registry, &plan.full_name())?;
+        let journal = feed::Metrics::register(&self.registry, &plan.full_name())?;
+        let feed = open(plan, data, journal).await?;
         let origin = origin.ready(plan, secrets)?;
         feed.set_log_source(origin.logs());
         let about = about::follow(&mut self.tasks, &feed, plan.links(), &self.cancel).await;
         // Consumers are opened before the first event is journaled: a new one starts at the
         // head, and must not start behind what it should have seen.
         for mail in &plan.mails {
-            self.start_mail(&feed, plan, mail, secrets, &about).await?;
+            self.start_mail(&feed, plan, mail, secrets, &about, &metrics).await?;
         }
         for push in &plan.pushes {
-            self.start_push(&feed, push, secrets, &about).await?;
+            self.start_push(&feed, push, secrets, &about, &metrics).await?;
         }
         for page in &plan.pages {
             self.start_pages(&feed, page).await?;

@@ -21,7 +21,7 @@ pub async fn standalone(arguments: Standalone) -> Result<(), Failure> {
     let manifests = load(&arguments.manifests, false)?;
     let plans = plan::plan(manifests.documents)?;
     let registry = Registry::new();
-    let mut running = Running::new(&registry)?;
+    let mut running = Running::new(&registry);
     for plan in &plans {
         running.start(plan, &manifests.secrets, &arguments.data, Origin::Master).await?;
     }

@@ -185,7 +185,10 @@ fn k09_beside_nobody_it_serves_pages_tells_its_health_and_ends_when_asked() {
         assert!(get(running.metrics, path).0.contains("200"), "{path}");
     }
     let figures = get(running.metrics, "/metrics").1;
-    for name in ["buildbot_status_feed_master_connected 0", "buildbot_status_feed_commits_total"] {
+    for name in [
+        "buildbot_status_master_connected{master=\"default/main\"} 0",
+        "buildbot_status_feed_commits_total",
+    ] {
         assert!(figures.contains(name), "no {name} in\n{figures}");
     }
     running.says(&["cannot be reached"]);

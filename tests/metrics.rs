@@ -24,8 +24,8 @@ fn exported() -> Figures {
         }
         Ok(())
     };
-    feed::Metrics::build(take).unwrap();
-    delivery::Metrics::build(take).unwrap();
+    feed::Metrics::build("", take).unwrap();
+    delivery::Metrics::build("", take).unwrap();
     figures.into_inner()
 }
 

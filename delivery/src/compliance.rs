@@ -322,7 +322,7 @@ impl Kit {
     }
 
     fn live(&self, journal: &Journal) -> (tokio::task::JoinHandle<()>, CancellationToken) {
-        let metrics = Metrics::register(&prometheus::Registry::new()).expect("a fresh registry");
+        let metrics = Metrics::default();
         let cancel = CancellationToken::new();
         let run = (self.start)(journal.open(), metrics, cancel.clone());
         let task = tokio::spawn(async move {

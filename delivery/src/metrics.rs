@@ -4,17 +4,18 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
-/// The figures of all targets of a process, told apart by their labels.
+/// The figures of all targets of one master, told apart by their labels. All have also the label
+/// `master` (`NAMESPACE/NAME`).
 ///
 /// | name | labels | what |
 /// |---|---|---|
-/// | `statustargets_deliveries_total` | target, kind, outcome, reason | records done with: outcome `delivered`, `partly`, `skipped`, `dead` |
-/// | `statustargets_delivery_lag_seconds` | target, kind | from the event on the master to the peer's taking it |
-/// | `statustargets_delivery_attempts_total` | target, kind, result | attempts: `ok` or a class of failure |
-/// | `statustargets_delivery_retries_total` | target, kind, reason | attempts that failed and are repeated |
-/// | `statustargets_dead_letters_total` | target, kind, reason | records given up |
-/// | `statustargets_deliveries_in_flight` | target, kind | records at work |
-/// | `statustargets_delivery_backlog` | target, kind | records in the journal that are not done |
+/// | `buildbot_status_deliveries_total` | target, kind, outcome, reason | records done with: outcome `delivered`, `partly`, `skipped`, `dead` |
+/// | `buildbot_status_delivery_lag_seconds` | target, kind | from the event on the master to the peer's taking it |
+/// | `buildbot_status_delivery_attempts_total` | target, kind, result | attempts: `ok` or a class of failure |
+/// | `buildbot_status_delivery_retries_total` | target, kind, reason | attempts that failed and are repeated |
+/// | `buildbot_status_delivery_dead_letters_total` | target, kind, reason | records given up |
+/// | `buildbot_status_deliveries_in_flight` | target, kind | records at work |
+/// | `buildbot_status_delivery_backlog` | target, kind | records in the journal that are not done |
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub(crate) deliveries: IntCounterVec,
@@ -30,23 +31,35 @@ pub struct Metrics {
 const LAG_BUCKETS: [f64; 12] =
     [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0, 86_400.0];
 
+impl Default for Metrics {
+    /// Figures that nobody sees, for tests.
+    fn default() -> Self {
+        // The names and labels are constants that Prometheus allows.
+        Self::build("", |_| Ok(())).unwrap_or_else(|_| unreachable!("constant names are valid"))
+    }
+}
+
 impl Metrics {
-    /// Makes the figures and registers them.
+    /// Makes the figures of the targets of `master` (`NAMESPACE/NAME`) and registers them; several
+    /// masters can share a registry.
     ///
     /// # Errors
-    /// If the registry has figures of these names already.
-    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        Self::build(|collector| registry.register(collector))
+    /// If the registry has this master's figures already.
+    pub fn register(registry: &Registry, master: &str) -> Result<Self, prometheus::Error> {
+        Self::build(master, |collector| registry.register(collector))
     }
 
-    /// Makes the figures and hands each to `register`.
+    /// Makes the figures of the targets of `master` and hands each to `register`.
     ///
     /// # Errors
     /// Those of `register`.
     pub fn build(
+        master: &str,
         mut register: impl FnMut(Box<dyn Collector>) -> Result<(), prometheus::Error>,
     ) -> Result<Self, prometheus::Error> {
-        let opts = |name: &str, help: &str| Opts::new(format!("statustargets_{name}"), help);
+        let opts = |name: &str, help: &str| {
+            Opts::new(format!("buildbot_status_{name}"), help).const_label("master", master)
+        };
         let counter = |name, help, labels: &[&str]| IntCounterVec::new(opts(name, help), labels);
         let gauge = |name, help| IntGaugeVec::new(opts(name, help), &["target", "kind"]);
         let metrics = Self {
@@ -66,15 +79,16 @@ impl Metrics {
                 &["target", "kind", "reason"],
             )?,
             dead: counter(
-                "dead_letters_total",
+                "delivery_dead_letters_total",
                 "Records given up.",
                 &["target", "kind", "reason"],
             )?,
             lag: HistogramVec::new(
                 HistogramOpts::new(
-                    "statustargets_delivery_lag_seconds",
+                    "buildbot_status_delivery_lag_seconds",
                     "From the event on the master to the peer's taking it.",
                 )
+                .const_label("master", master)
                 .buckets(LAG_BUCKETS.into()),
                 &["target", "kind"],
             )?,

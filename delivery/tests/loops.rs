@@ -25,7 +25,7 @@ fn seen(record: &Record) -> Seen {
 }
 
 fn metrics() -> Metrics {
-    Metrics::register(&prometheus::Registry::new()).unwrap()
+    Metrics::default()
 }
 
 fn quick(name: &str) -> Options {

@@ -129,7 +129,7 @@ impl Standalone {
             if let Some(status) = self.process.as_mut().and_then(Process::ended) {
                 panic!("standalone ended: {status}\n{}", self.printed());
             }
-            (self.figure("buildbot_status_feed_master_connected").await? > 0.0).then_some(())
+            (self.figure("buildbot_status_master_connected").await? > 0.0).then_some(())
         })
         .await;
     }

@@ -1,4 +1,5 @@
-//! Figures of the feed, for Prometheus. All begin with `buildbot_status_feed_`.
+//! Figures of the feed, for Prometheus. All begin with `buildbot_status_feed_`, but for how the
+//! master stands, which does not concern the feed alone.
 
 use model::{Event, Record, Timestamp};
 use prometheus::{
@@ -41,34 +42,37 @@ impl Default for Metrics {
     fn default() -> Self {
         // The names and labels are constants that Prometheus allows, which a test shows; where
         // it did not, the figures would only be missing from the registry.
-        Self::build(|_| Ok(())).unwrap_or_else(|_| unreachable!("constant names are valid"))
+        Self::build("", |_| Ok(())).unwrap_or_else(|_| unreachable!("constant names are valid"))
     }
 }
 
 impl Metrics {
-    /// Figures that are registered in `registry`.
+    /// Figures of the feed of `master` (`NAMESPACE/NAME`), registered in `registry` with that as
+    /// their label `master`; several feeds can share a registry.
     ///
     /// # Errors
-    /// When figures of these names are there already.
-    pub fn register(registry: &Registry) -> Result<Self, Error> {
-        Self::build(|collector| registry.register(collector))
+    /// When this master's figures are there already.
+    pub fn register(registry: &Registry, master: &str) -> Result<Self, Error> {
+        Self::build(master, |collector| registry.register(collector))
     }
 
-    /// Makes the figures and hands each to `register`.
+    /// Makes the figures of the feed of `master` and hands each to `register`.
     ///
     /// # Errors
     /// Those of `register`.
     pub fn build(
+        master: &str,
         mut register: impl FnMut(Box<dyn Collector>) -> Result<(), Error>,
     ) -> Result<Self, Error> {
-        fn opts(name: &str, help: &str) -> Opts {
-            Opts::new(format!("buildbot_status_feed_{name}"), help)
-        }
-        fn histogram(name: &str, help: &str, start: f64, count: usize) -> Result<Histogram, Error> {
+        let opts = |name: &str, help: &str| {
+            Opts::new(format!("buildbot_status_feed_{name}"), help).const_label("master", master)
+        };
+        let histogram = |name: &str, help: &str, start: f64, count: usize| {
             let buckets = prometheus::exponential_buckets(start, 2.0, count)?;
             let name = format!("buildbot_status_feed_{name}");
-            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))
-        }
+            let opts = HistogramOpts::new(name, help).const_label("master", master);
+            Histogram::with_opts(opts.buckets(buckets))
+        };
         let gauge = |name, help| IntGauge::with_opts(opts(name, help));
         let by_consumer = |name, help| IntGaugeVec::new(opts(name, help), &["consumer"]);
         let figures = Figures {
@@ -95,7 +99,13 @@ impl Metrics {
             )?,
             followers: gauge("followers", "Readers that follow")?,
             log_cache_bytes: gauge("log_cache_bytes", "Bytes of logs kept on disk")?,
-            connected: gauge("master_connected", "Whether the master is read at present")?,
+            connected: IntGauge::with_opts(
+                Opts::new(
+                    "buildbot_status_master_connected",
+                    "Whether the master is read at present",
+                )
+                .const_label("master", master),
+            )?,
         };
         register(Box::new(figures.events.clone()))?;
         register(Box::new(figures.commits.clone()))?;
@@ -175,12 +185,21 @@ mod tests {
     fn all_names_are_valid_and_registered_once() {
         let _ = Metrics::default();
         let registry = prometheus::Registry::new();
-        let metrics = Metrics::register(&registry).unwrap();
-        metrics.connected(true);
-        assert!(Metrics::register(&registry).is_err(), "a second feed needs a registry of its own");
-        let families = registry.gather();
-        let connected =
-            families.iter().find(|f| f.name() == "buildbot_status_feed_master_connected").unwrap();
-        assert_eq!(connected.get_metric()[0].get_gauge().get_value(), 1.0);
+        Metrics::register(&registry, "default/main").unwrap();
+        assert!(Metrics::register(&registry, "default/main").is_err());
+    }
+
+    #[test]
+    fn two_masters_of_one_process_have_figures_of_their_own() {
+        let registry = prometheus::Registry::new();
+        let one = Metrics::register(&registry, "default/one").unwrap();
+        let other = Metrics::register(&registry, "default/other").unwrap();
+        one.connected(true);
+        other.connected(false);
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        for line in ["{master=\"default/one\"} 1\n", "{master=\"default/other\"} 0\n"] {
+            let line = format!("buildbot_status_master_connected{line}");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
     }
 }

@@ -213,7 +213,7 @@ async fn a_slow_consumer_reads_on_from_disk_what_memory_no_longer_holds() {
 async fn acknowledgements_that_wait_together_share_a_commit() {
     let dir = tempfile::tempdir().unwrap();
     let registry = prometheus::Registry::new();
-    let metrics = feed::Metrics::register(&registry).unwrap();
+    let metrics = feed::Metrics::register(&registry, "default/main").unwrap();
     let group_commit = std::time::Duration::from_millis(200);
     let feed = Feed::open(dir.path(), Options { metrics, group_commit, ..options() }).unwrap();
     let mut consumer = consumer(&feed).await;
@@ -235,7 +235,7 @@ async fn acknowledgements_that_wait_together_share_a_commit() {
 async fn figures_of_consumers_and_journal_are_there_and_go_with_the_consumer() {
     let dir = tempfile::tempdir().unwrap();
     let registry = prometheus::Registry::new();
-    let metrics = feed::Metrics::register(&registry).unwrap();
+    let metrics = feed::Metrics::register(&registry, "default/main").unwrap();
     let feed = Feed::open(dir.path(), Options { metrics, ..options() }).unwrap();
     let _consumer = consumer(&feed).await;
     let _follower = feed.follow(feed.head());
@@ -244,15 +244,15 @@ async fn figures_of_consumers_and_journal_are_there_and_go_with_the_consumer() {
     feed.refresh_metrics().await;
     let before = text();
     for line in [
-        "buildbot_status_feed_consumer_backlog{consumer=\"mail\"} 7",
-        "buildbot_status_feed_events_total{type=\"changeAdded\"} 7",
-        "buildbot_status_feed_journal_records 7",
-        "buildbot_status_feed_followers 1",
-        "buildbot_status_feed_master_connected 0",
+        "buildbot_status_feed_consumer_backlog{consumer=\"mail\",master=\"default/main\"} 7",
+        "buildbot_status_feed_events_total{master=\"default/main\",type=\"changeAdded\"} 7",
+        "buildbot_status_feed_journal_records{master=\"default/main\"} 7",
+        "buildbot_status_feed_followers{master=\"default/main\"} 1",
+        "buildbot_status_master_connected{master=\"default/main\"} 0",
     ] {
         assert!(before.contains(line), "{line} in {before}");
     }
-    assert!(!before.contains("buildbot_status_feed_journal_bytes 0"));
+    assert!(!before.contains("buildbot_status_feed_journal_bytes{master=\"default/main\"} 0"));
     feed.forget("mail").await.unwrap();
     feed.refresh_metrics().await;
     assert!(!text().contains("consumer=\"mail\""));

@@ -26,6 +26,7 @@ impl Running {
         resource: &MailNotifier,
         secrets: &SecretSource,
         about: &watch::Receiver<About>,
+        metrics: &delivery::Metrics,
     ) -> Result<(), StartError> {
         let (name, spec) = (resource.metadata.name.clone().unwrap_or_default(), &resource.spec);
         let mut target = mail(plan, resource, secrets, about.clone())?;
@@ -34,7 +35,7 @@ impl Running {
         }
         let target = Arc::new(target);
         let options = mail::Mail::options(&name);
-        let metrics = self.delivery.clone();
+        let metrics = metrics.clone();
         let first = open(feed, "mail", &name, spec.suspend).await?;
         self.supervise(feed, "mail", name, first, move |consumer, cancel| {
             delivery::run(consumer, Arc::clone(&target), options.clone(), metrics.clone(), cancel)
@@ -48,12 +49,13 @@ impl Running {
         resource: &HttpPush,
         secrets: &SecretSource,
         about: &watch::Receiver<About>,
+        metrics: &delivery::Metrics,
     ) -> Result<(), StartError> {
         let (name, spec) = (resource.metadata.name.clone().unwrap_or_default(), &resource.spec);
         let target = push(resource, secrets, about.clone())?;
         let target = Arc::new(target);
         let options = http_push::HttpPush::options(&name, spec);
-        let metrics = self.delivery.clone();
+        let metrics = metrics.clone();
         let first = open(feed, "http_push", &name, spec.suspend).await?;
         self.supervise(feed, "http_push", name, first, move |consumer, cancel| {
             delivery::run_batch(
