@@ -7,7 +7,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use feed::Feed;
+use feed::AnyFeed;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use std::{
     io,
@@ -42,7 +42,7 @@ pub struct Figures {
     /// Where all figures are registered.
     pub registry: Registry,
     /// Journals, whose gauges are read when they are asked for.
-    pub feeds: Vec<Feed>,
+    pub feeds: Vec<AnyFeed>,
 }
 
 /// Serves until `cancel`; the address is the one bound, so port 0 can be given.

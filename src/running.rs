@@ -16,7 +16,7 @@ use crds::{
     SecretKeyRef,
     secrets::{Secret, SecretError, SecretSource},
 };
-use feed::Feed;
+use feed::{AnyFeed, Feed};
 use prometheus::Registry;
 use std::{
     path::{Path, PathBuf},
@@ -81,7 +81,7 @@ pub enum StartError {
 pub struct Running {
     cancel: CancellationToken,
     tasks: JoinSet<()>,
-    feeds: Vec<Feed>,
+    feeds: Vec<AnyFeed>,
     registry: Registry,
     outbox: Option<PathBuf>,
     /// Pages that are served, in the order of their documents.
@@ -105,7 +105,7 @@ impl Running {
     }
 
     /// The masters' journals.
-    pub fn feeds(&self) -> &[Feed] {
+    pub fn feeds(&self) -> &[AnyFeed] {
         &self.feeds
     }
 
@@ -130,21 +130,22 @@ impl Running {
         let feed = open(plan, data, journal).await?;
         let origin = origin.ready(plan, secrets)?;
         feed.set_log_source(origin.logs());
-        let about = about::follow(&mut self.tasks, &feed, plan.links(), &self.cancel).await;
+        let reader = AnyFeed::from(feed.clone());
+        let about = about::follow(&mut self.tasks, &reader, plan.links(), &self.cancel).await;
         // Consumers are opened before the first event is journaled: a new one starts at the
         // head, and must not start behind what it should have seen.
         for mail in &plan.mails {
-            self.start_mail(&feed, plan, mail, secrets, &about, &metrics).await?;
+            self.start_mail(&reader, plan, mail, secrets, &about, &metrics).await?;
         }
         for push in &plan.pushes {
-            self.start_push(&feed, push, secrets, &about, &metrics).await?;
+            self.start_push(&reader, push, secrets, &about, &metrics).await?;
         }
         for page in &plan.pages {
-            self.start_pages(&feed, page).await?;
+            self.start_pages(&reader, page).await?;
         }
         self.tasks.spawn(origin::report(plan.name.clone(), feed.state(), self.cancel.clone()));
         self.tasks.spawn(origin.run(feed.ingest(), self.cancel.clone()));
-        self.feeds.push(feed);
+        self.feeds.push(reader);
         Ok(())
     }
 

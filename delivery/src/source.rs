@@ -47,42 +47,54 @@ pub trait Acks: Clone + Send + Sync + 'static {
     fn backlog(&self) -> u64;
 }
 
-impl Source for feed::Consumer {
-    type Acks = feed::ConsumerHandle;
+/// The feed's consumers, in this process or elsewhere.
+macro_rules! consumers {
+    ($consumer:ty, $handle:ty) => {
+        impl Source for $consumer {
+            type Acks = $handle;
 
-    async fn next(&mut self) -> Result<Arc<Record>, feed::ConsumerError> {
-        Self::next(self).await
-    }
+            async fn next(&mut self) -> Result<Arc<Record>, feed::ConsumerError> {
+                Self::next(self).await
+            }
 
-    fn acks(&self) -> feed::ConsumerHandle {
-        self.handle()
-    }
+            fn acks(&self) -> $handle {
+                self.handle()
+            }
+        }
+
+        impl Acks for $handle {
+            type Error = feed::ConsumerError;
+
+            async fn acknowledge(
+                &self,
+                position: Position,
+                state: Option<StateChange>,
+            ) -> Result<(), Self::Error> {
+                Self::acknowledge(self, position, state).await
+            }
+
+            async fn park(
+                &self,
+                position: Position,
+                letter: DeadLetter,
+            ) -> Result<(), Self::Error> {
+                Self::park(self, position, letter).await
+            }
+
+            async fn save(&self, state: StateChange) -> Result<(), Self::Error> {
+                Self::save(self, state).await
+            }
+
+            fn get_state(&self, key: &str) -> Option<Vec<u8>> {
+                Self::get_state(self, key)
+            }
+
+            fn backlog(&self) -> u64 {
+                Self::backlog(self)
+            }
+        }
+    };
 }
 
-impl Acks for feed::ConsumerHandle {
-    type Error = feed::ConsumerError;
-
-    async fn acknowledge(
-        &self,
-        position: Position,
-        state: Option<StateChange>,
-    ) -> Result<(), Self::Error> {
-        Self::acknowledge(self, position, state).await
-    }
-
-    async fn park(&self, position: Position, letter: DeadLetter) -> Result<(), Self::Error> {
-        Self::park(self, position, letter).await
-    }
-
-    async fn save(&self, state: StateChange) -> Result<(), Self::Error> {
-        Self::save(self, state).await
-    }
-
-    fn get_state(&self, key: &str) -> Option<Vec<u8>> {
-        Self::get_state(self, key)
-    }
-
-    fn backlog(&self) -> u64 {
-        Self::backlog(self)
-    }
-}
+consumers!(feed::Consumer, feed::ConsumerHandle);
+consumers!(feed::AnyConsumer, feed::AnyHandle);

@@ -27,6 +27,7 @@
 //! # runtime.block_on(example(dir.path())).unwrap();
 //! ```
 
+mod any;
 mod consumer;
 mod error;
 mod feed;
@@ -43,6 +44,7 @@ mod store;
 pub mod trace;
 mod writer;
 
+pub use any::{AnyConsumer, AnyFeed, AnyFollower, AnyHandle};
 pub use consumer::{
     Consumer, ConsumerHandle, ConsumerStatus, DeadLetter, JournalLost, Parked, StateChange,
 };

@@ -1,8 +1,8 @@
 //! Keeps what targets know of the master (title, address, builders) up to date.
 
-use feed::{Feed, Item, SnapshotLimits};
-use model::{Event, Links, World};
-use std::sync::Arc;
+use feed::{AnyFeed, Item, SnapshotLimits};
+use model::{Event, Links, Position, World};
+use std::{sync::Arc, time::Duration};
 use targets::About;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -10,45 +10,55 @@ use tokio_util::sync::CancellationToken;
 /// Only the present state is wanted of a snapshot.
 const NO_HISTORY: SnapshotLimits =
     SnapshotLimits { builds_per_builder: 0, builds_total: 0, changes: 0 };
+/// How long a feed that can't be read is left alone.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Follows the feed until `cancel`; the receiver has the present value from the start.
 pub(super) async fn follow(
     tasks: &mut JoinSet<()>,
-    feed: &Feed,
+    feed: &AnyFeed,
     links: Links,
     cancel: &CancellationToken,
 ) -> watch::Receiver<About> {
-    let first = read(feed, &links).await.unwrap_or_default();
+    let first = read(feed, &links).await;
+    let mut stale = first.is_none();
+    let (position, first) = first.unwrap_or_default();
     let (sender, receiver) = watch::channel(first);
     let (feed, cancel) = (feed.clone(), cancel.clone());
     tasks.spawn(async move {
-        let mut follower = feed.follow(feed.head());
+        let mut follower = feed.follow(position);
         loop {
-            let item = tokio::select! {
+            tokio::select! {
                 () = cancel.cancelled() => return,
-                item = follower.next() => item,
-            };
-            let matters = match &item {
-                Item::State(_) | Item::Resync => true,
-                Item::Record(record) => matches!(
-                    record.event,
-                    Event::BuilderAdded { .. }
-                        | Event::BuilderChanged { .. }
-                        | Event::BuilderRemoved { .. }
-                ),
-                _ => false,
-            };
-            if matters && let Some(about) = read(&feed, &links).await {
+                () = tokio::time::sleep(AGAIN), if stale => {}
+                item = follower.next() => stale |= matters(&item),
+            }
+            if stale && let Some((_, about)) = read(&feed, &links).await {
                 sender.send_replace(about);
+                stale = false;
             }
         }
     });
     receiver
 }
 
-async fn read(feed: &Feed, links: &Links) -> Option<About> {
+/// Whether it may change what is told.
+fn matters(item: &Item) -> bool {
+    match item {
+        Item::State(_) | Item::Resync => true,
+        Item::Record(record) => matches!(
+            record.event,
+            Event::BuilderAdded { .. }
+                | Event::BuilderChanged { .. }
+                | Event::BuilderRemoved { .. }
+        ),
+        _ => false,
+    }
+}
+
+async fn read(feed: &AnyFeed, links: &Links) -> Option<(Position, About)> {
     match feed.snapshot(NO_HISTORY).await {
-        Ok(snapshot) => Some(about(snapshot.world, links)),
+        Ok(snapshot) => Some((snapshot.position, about(snapshot.world, links))),
         Err(error) => {
             tracing::warn!(
                 "the journal can't be read for the master's title and builders: {error}"

@@ -2,7 +2,7 @@
 
 use super::{Running, StartError};
 use crds::WebStatus;
-use feed::Feed;
+use feed::AnyFeed;
 use std::sync::Arc;
 use webui::{Site, listen, server::App, view};
 
@@ -18,7 +18,7 @@ pub struct Pages {
 impl Running {
     pub(super) async fn start_pages(
         &mut self,
-        feed: &Feed,
+        feed: &AnyFeed,
         resource: &WebStatus,
     ) -> Result<(), StartError> {
         let name = resource.metadata.name.clone().unwrap_or_default();

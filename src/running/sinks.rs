@@ -4,7 +4,7 @@ use super::{Running, StartError, as_bytes, as_text, secret};
 use crate::plan::MasterPlan;
 use crds::{HttpPush, MailNotifier, secrets::SecretSource};
 use delivery::RunError;
-use feed::{Consumer, ConsumerOptions, Feed};
+use feed::{AnyConsumer, AnyFeed, ConsumerOptions};
 use model::Backoff;
 use std::{
     future::Future,
@@ -21,7 +21,7 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 impl Running {
     pub(super) async fn start_mail(
         &mut self,
-        feed: &Feed,
+        feed: &AnyFeed,
         plan: &MasterPlan,
         resource: &MailNotifier,
         secrets: &SecretSource,
@@ -45,7 +45,7 @@ impl Running {
 
     pub(super) async fn start_push(
         &mut self,
-        feed: &Feed,
+        feed: &AnyFeed,
         resource: &HttpPush,
         secrets: &SecretSource,
         about: &watch::Receiver<About>,
@@ -73,13 +73,13 @@ impl Running {
     /// written, say) is started again with a consumer opened anew: nothing is lost meanwhile.
     fn supervise<F, R>(
         &mut self,
-        feed: &Feed,
+        feed: &AnyFeed,
         kind: &'static str,
         name: String,
-        first: Option<Consumer>,
+        first: Option<AnyConsumer>,
         run: F,
     ) where
-        F: Fn(Consumer, CancellationToken) -> R + Send + Sync + 'static,
+        F: Fn(AnyConsumer, CancellationToken) -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), RunError>> + Send,
     {
         let Some(first) = first else {
@@ -177,11 +177,11 @@ pub fn consumer_name(kind: &str, name: &str) -> String {
 
 /// Opens a target's consumer, suspended or not: one that exists keeps its place.
 async fn open(
-    feed: &Feed,
+    feed: &AnyFeed,
     kind: &'static str,
     name: &str,
     suspend: bool,
-) -> Result<Option<Consumer>, StartError> {
+) -> Result<Option<AnyConsumer>, StartError> {
     let consumer = feed.consumer(&consumer_name(kind, name), ConsumerOptions::default()).await;
     match consumer {
         Ok(consumer) => Ok((!suspend).then_some(consumer)),

@@ -15,7 +15,7 @@ use axum::{
     middleware,
     response::{IntoResponse, Response},
 };
-use feed::Feed;
+use feed::AnyFeed;
 use model::Timestamp;
 use std::sync::Arc;
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
@@ -28,7 +28,7 @@ pub struct App {
     /// Settings.
     pub site: Site,
     /// For builds beyond memory; `None` in tests and previews.
-    pub feed: Option<Feed>,
+    pub feed: Option<AnyFeed>,
     /// Where the text of logs comes from.
     pub logs: Option<Arc<dyn LogText>>,
 }
@@ -38,7 +38,7 @@ pub type Shelf = State<Arc<App>>;
 
 impl App {
     /// An app that reads logs, and builds beyond memory, from a feed.
-    pub fn new(view: Shared, site: Site, feed: Feed) -> Self {
+    pub fn new(view: Shared, site: Site, feed: AnyFeed) -> Self {
         let logs: Arc<dyn LogText> = Arc::new(feed.clone());
         Self { view, site, feed: Some(feed), logs: Some(logs) }
     }

@@ -41,7 +41,7 @@ async fn p14_a_log_of_200_mb_is_streamed_whole_and_never_held() {
     let folder = tempfile::tempdir().unwrap();
     let feed = Feed::open(folder.path(), Options::default()).unwrap();
     feed.set_log_source(Arc::new(Invented));
-    let source: Arc<dyn logs::LogText> = Arc::new(feed);
+    let source: Arc<dyn logs::LogText> = Arc::new(feed::AnyFeed::from(feed));
     let before = most();
     let log = LogId(1);
     let begun = source.lines(log, 0, logs::CHUNK).await.unwrap();

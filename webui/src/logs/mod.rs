@@ -12,7 +12,7 @@ pub use lines::{Lines, is_error, plain};
 pub use stream::{Aside, Progress, follow, html, text};
 pub use window::{BadWindow, PAGE, Window};
 
-use feed::{Feed, LogError};
+use feed::{AnyFeed, LogError};
 use futures_util::{FutureExt, future::BoxFuture};
 use master::LogChunk;
 use model::LogId;
@@ -20,7 +20,7 @@ use model::LogId;
 /// Lines asked for at once.
 pub const CHUNK: u64 = 1_000;
 
-/// Where the text of logs comes from. [`Feed`] in earnest.
+/// Where the text of logs comes from. A feed in earnest.
 pub trait LogText: std::fmt::Debug + Send + Sync {
     /// At most `limit` lines from line `first` (from 0) on; none past the end.
     ///
@@ -34,7 +34,7 @@ pub trait LogText: std::fmt::Debug + Send + Sync {
     ) -> BoxFuture<'_, Result<LogChunk, LogError>>;
 }
 
-impl LogText for Feed {
+impl LogText for AnyFeed {
     fn lines(
         &self,
         log: LogId,

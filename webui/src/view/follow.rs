@@ -1,7 +1,7 @@
 //! The view that pages read while the feed writes it.
 
 use super::View;
-use feed::{BuildQuery, Feed, Follower, Item, SnapshotLimits};
+use feed::{AnyFeed, AnyFollower, BuildQuery, Item, SnapshotLimits};
 use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
@@ -76,7 +76,7 @@ impl Shared {
 
 /// Keeps `shared` up to date with the feed until `cancel`: first a snapshot with the newest
 /// builds, then what happens, with the older builds read in between.
-pub async fn follow(shared: Shared, feed: Feed, limits: Limits, cancel: CancellationToken) {
+pub async fn follow(shared: Shared, feed: AnyFeed, limits: Limits, cancel: CancellationToken) {
     let whole = async {
         loop {
             let failed = match feed.subscribe(SnapshotLimits::default()).await {
@@ -105,7 +105,7 @@ pub async fn follow(shared: Shared, feed: Feed, limits: Limits, cancel: Cancella
 }
 
 /// Follows until a new snapshot is needed.
-async fn run(shared: &Shared, feed: &Feed, mut follower: Follower, limits: Limits) {
+async fn run(shared: &Shared, feed: &AnyFeed, mut follower: AnyFollower, limits: Limits) {
     let (older, mut arrived) = tokio::sync::mpsc::channel(1);
     let page = |query| feed.builds(query);
     let backfill = async {

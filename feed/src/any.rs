@@ -1,0 +1,260 @@
+//! A feed wherever it is, so that pages and targets are the same code in one process and in many.
+
+use crate::{
+    BuildQuery, Consumer, ConsumerError, ConsumerHandle, ConsumerOptions, ConsumerStatus,
+    DeadLetter, Feed, Follower, Item, LogError, ReadError, Snapshot, SnapshotLimits, StateChange,
+};
+use master::{LogChunk, MasterState};
+use model::{Build, BuildId, Change, ChangeId, LogId, Position, Record};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A feed to read; clones share it.
+#[derive(Clone, Debug)]
+pub enum AnyFeed {
+    /// In this process.
+    Local(Feed),
+}
+
+/// A [`Follower`] of any feed.
+#[derive(Debug)]
+pub enum AnyFollower {
+    /// In this process.
+    Local(Follower),
+}
+
+/// A [`Consumer`] of any feed.
+#[derive(Debug)]
+pub enum AnyConsumer {
+    /// In this process.
+    Local(Consumer),
+}
+
+/// A [`ConsumerHandle`] of any feed.
+#[derive(Clone, Debug)]
+pub enum AnyHandle {
+    /// In this process.
+    Local(ConsumerHandle),
+}
+
+impl From<Feed> for AnyFeed {
+    fn from(feed: Feed) -> Self {
+        Self::Local(feed)
+    }
+}
+
+impl AnyFeed {
+    /// How the connection to the master stands.
+    pub fn state(&self) -> watch::Receiver<MasterState> {
+        match self {
+            Self::Local(feed) => feed.state(),
+        }
+    }
+
+    /// See [`Feed::snapshot`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn snapshot(&self, limits: SnapshotLimits) -> Result<Snapshot, ReadError> {
+        match self {
+            Self::Local(feed) => feed.snapshot(limits).await,
+        }
+    }
+
+    /// See [`Feed::subscribe`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn subscribe(
+        &self,
+        limits: SnapshotLimits,
+    ) -> Result<(Snapshot, AnyFollower), ReadError> {
+        match self {
+            Self::Local(feed) => feed
+                .subscribe(limits)
+                .await
+                .map(|(snapshot, follower)| (snapshot, AnyFollower::Local(follower))),
+        }
+    }
+
+    /// See [`Feed::follow`].
+    pub fn follow(&self, from: Position) -> AnyFollower {
+        match self {
+            Self::Local(feed) => AnyFollower::Local(feed.follow(from)),
+        }
+    }
+
+    /// See [`Feed::build`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn build(&self, id: BuildId) -> Result<Option<Build>, ReadError> {
+        match self {
+            Self::Local(feed) => feed.build(id).await,
+        }
+    }
+
+    /// See [`Feed::builds`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn builds(&self, query: BuildQuery) -> Result<Vec<Build>, ReadError> {
+        match self {
+            Self::Local(feed) => feed.builds(query).await,
+        }
+    }
+
+    /// See [`Feed::change`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn change(&self, id: ChangeId) -> Result<Option<Change>, ReadError> {
+        match self {
+            Self::Local(feed) => feed.change(id).await,
+        }
+    }
+
+    /// See [`Feed::changes`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn changes(
+        &self,
+        below: Option<ChangeId>,
+        limit: usize,
+    ) -> Result<Vec<Change>, ReadError> {
+        match self {
+            Self::Local(feed) => feed.changes(below, limit).await,
+        }
+    }
+
+    /// See [`Feed::log`].
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn log(&self, log: LogId, first: u64, limit: u64) -> Result<LogChunk, LogError> {
+        match self {
+            Self::Local(feed) => feed.log(log, first, limit).await,
+        }
+    }
+
+    /// See [`Feed::consumer`].
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub async fn consumer(
+        &self,
+        name: &str,
+        options: ConsumerOptions,
+    ) -> Result<AnyConsumer, ConsumerError> {
+        match self {
+            Self::Local(feed) => feed.consumer(name, options).await.map(AnyConsumer::Local),
+        }
+    }
+
+    /// See [`Feed::refresh_metrics`]; figures of a feed elsewhere are on its own page.
+    pub async fn refresh_metrics(&self) {
+        match self {
+            Self::Local(feed) => feed.refresh_metrics().await,
+        }
+    }
+
+    /// See [`Feed::close`]; a feed elsewhere stays open.
+    pub async fn close(&self) {
+        match self {
+            Self::Local(feed) => feed.close().await,
+        }
+    }
+}
+
+impl AnyFollower {
+    /// See [`Follower::next`].
+    pub async fn next(&mut self) -> Item {
+        match self {
+            Self::Local(follower) => follower.next().await,
+        }
+    }
+
+    /// See [`Follower::position`].
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Local(follower) => follower.position(),
+        }
+    }
+}
+
+impl AnyConsumer {
+    /// See [`Consumer::next`].
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub async fn next(&mut self) -> Result<Arc<Record>, ConsumerError> {
+        match self {
+            Self::Local(consumer) => consumer.next().await,
+        }
+    }
+
+    /// A handle for other tasks.
+    pub fn handle(&self) -> AnyHandle {
+        match self {
+            Self::Local(consumer) => AnyHandle::Local(consumer.handle()),
+        }
+    }
+}
+
+impl AnyHandle {
+    /// See [`ConsumerHandle::acknowledge`].
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub async fn acknowledge(
+        &self,
+        position: Position,
+        state: Option<StateChange>,
+    ) -> Result<(), ConsumerError> {
+        match self {
+            Self::Local(handle) => handle.acknowledge(position, state).await,
+        }
+    }
+
+    /// See [`ConsumerHandle::park`].
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub async fn park(&self, position: Position, letter: DeadLetter) -> Result<(), ConsumerError> {
+        match self {
+            Self::Local(handle) => handle.park(position, letter).await,
+        }
+    }
+
+    /// See [`ConsumerHandle::save`].
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub async fn save(&self, change: StateChange) -> Result<(), ConsumerError> {
+        match self {
+            Self::Local(handle) => handle.save(change).await,
+        }
+    }
+
+    /// See [`ConsumerHandle::get_state`].
+    pub fn get_state(&self, key: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Local(handle) => handle.get_state(key),
+        }
+    }
+
+    /// See [`ConsumerHandle::backlog`].
+    pub fn backlog(&self) -> u64 {
+        match self {
+            Self::Local(handle) => handle.backlog(),
+        }
+    }
+
+    /// See [`ConsumerHandle::status`].
+    pub fn status(&self) -> ConsumerStatus {
+        match self {
+            Self::Local(handle) => handle.status(),
+        }
+    }
+}
