@@ -5,6 +5,7 @@ mod receiver;
 use crate::{
     cli::Demo,
     fail::Failure,
+    health::Health,
     plan,
     running::{Origin, Running},
     standalone,
@@ -15,7 +16,6 @@ use crds::{
 };
 use flate2::read::GzDecoder;
 use master::{PlayOptions, Recording};
-use prometheus::Registry;
 use std::{
     io::Read as _,
     net::{IpAddr, Ipv4Addr},
@@ -65,8 +65,10 @@ pub async fn demo(arguments: Demo) -> Result<(), Failure> {
     tokio::fs::create_dir_all(&data).await.map_err(folder)?;
     let (mails, pushes) = (data.join("mails"), data.join("pushes.jsonl"));
 
-    let registry = Registry::new();
-    let mut running = Running::new(&registry);
+    let health = Health::new()?;
+    let mut running = Running::new(&health);
+    let starting = health.wait("the demo's pages are served");
+    let served = health.serve(arguments.serving.metrics, running.cancel()).await?;
     running.write_mails_to(mails.clone());
     let receiver = receiver::start(pushes.clone(), running.cancel()).await.map_err(folder)?;
 
@@ -92,5 +94,6 @@ pub async fn demo(arguments: Demo) -> Result<(), Failure> {
     }
     let also =
         [("manifest", file.as_path()), ("mails", mails.as_path()), ("pushes", pushes.as_path())];
-    standalone::serve(running, registry, &arguments.serving.metrics, &also).await
+    drop(starting);
+    standalone::until_the_end(running, served, &also).await
 }

@@ -15,6 +15,8 @@ pub enum Failure {
     Start(Box<StartError>),
     /// Logging can't be set up.
     Telemetry(TelemetryError),
+    /// Two figures of one name: a fault of this program.
+    Figures(prometheus::Error),
     /// The address for metrics can't be bound.
     Metrics {
         /// The address.
@@ -58,6 +60,7 @@ impl fmt::Display for Failure {
             Self::Plan(error) => error.fmt(f),
             Self::Start(error) => error.fmt(f),
             Self::Telemetry(error) => error.fmt(f),
+            Self::Figures(error) => write!(f, "metrics can't be registered: {error}"),
             Self::Metrics { address, source } => {
                 write!(
                     f,
@@ -74,6 +77,12 @@ impl fmt::Display for Failure {
 impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         Self::Plan(error)
+    }
+}
+
+impl From<prometheus::Error> for Failure {
+    fn from(error: prometheus::Error) -> Self {
+        Self::Figures(error)
     }
 }
 

@@ -1,5 +1,14 @@
-//! `/healthz`, `/readyz` and `/metrics`, on a port of their own.
+//! `/healthz`, `/readyz` and `/metrics` of a process, on a port of their own.
+//!
+//! They are served before anything else begins, so that a slow start can be told from a dead
+//! process: a journal may take minutes to be checked after it was damaged.
 
+mod process;
+mod readiness;
+
+pub use readiness::{Readiness, Waiting};
+
+use crate::fail::Failure;
 use axum::{
     Router,
     extract::State,
@@ -7,87 +16,111 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use feed::AnyFeed;
+use feed::Feed;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Whether the pages can be served. Says nothing of peers: a dead SMTP server or master
-/// must not take the pages away.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicBool>);
-
-impl Readiness {
-    /// From now on (not) ready.
-    pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
-    }
-
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// What `/metrics` shows.
+/// The health and the figures of this process; clones share them.
 #[derive(Clone, Debug)]
-pub struct Figures {
-    /// Where all figures are registered.
-    pub registry: Registry,
-    /// Journals, whose gauges are read when they are asked for.
-    pub feeds: Vec<AnyFeed>,
-}
-
-/// Serves until `cancel`; the address is the one bound, so port 0 can be given.
-///
-/// # Errors
-/// The address can't be bound.
-pub async fn serve(
-    address: SocketAddr,
-    figures: Figures,
+pub struct Health {
+    registry: Registry,
     ready: Readiness,
-    cancel: CancellationToken,
-) -> io::Result<(SocketAddr, tokio::task::JoinHandle<io::Result<()>>)> {
-    let listener = TcpListener::bind(address).await?;
-    let bound = listener.local_addr()?;
-    let app = router(figures, ready);
-    let task = tokio::spawn(async move {
-        axum::serve(listener, app).with_graceful_shutdown(cancel.cancelled_owned()).await
-    });
-    Ok((bound, task))
+    /// Journals, whose gauges are read when they are asked for.
+    feeds: Arc<Mutex<Vec<Feed>>>,
 }
 
-fn router(figures: Figures, ready: Readiness) -> Router {
+/// Where health is served, and the task that does it.
+#[derive(Debug)]
+pub struct Served {
+    /// The address bound, so port 0 can be given.
+    pub address: SocketAddr,
+    /// Ends when the process is cancelled.
+    pub task: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+impl Health {
+    /// Health of a process with nothing to wait for yet, and the process's own figures.
+    ///
+    /// # Errors
+    /// Two figures of one name: a fault of this program.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        process::register(&registry)?;
+        Ok(Self { registry, ready: Readiness::default(), feeds: Arc::default() })
+    }
+
+    /// Where figures are registered that `/metrics` is to show.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The process is not ready before the value is dropped; `until` says in plain words what it
+    /// waits for, as in "the journal of Master default/main is open".
+    #[must_use = "the wait ends when this is dropped"]
+    pub fn wait(&self, until: impl Into<String>) -> Waiting {
+        self.ready.wait(until)
+    }
+
+    /// Has `/metrics` show a journal's gauges too.
+    pub fn watch(&self, feed: &Feed) {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner).push(feed.clone());
+    }
+
+    /// Serves at `address` until `cancel`; from then on the process is not ready.
+    ///
+    /// # Errors
+    /// The address can't be bound.
+    pub async fn serve(
+        &self,
+        address: SocketAddr,
+        cancel: CancellationToken,
+    ) -> Result<Served, Failure> {
+        let failed = |source| Failure::Metrics { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        tracing::info!("health and figures are served at http://{address}/metrics");
+        let app = router(self.clone(), cancel.clone());
+        let task = tokio::spawn(async move {
+            axum::serve(listener, app).with_graceful_shutdown(cancel.cancelled_owned()).await
+        });
+        Ok(Served { address, task })
+    }
+}
+
+fn router(health: Health, cancel: CancellationToken) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state((figures, ready))
+        .with_state((health, cancel))
 }
 
-async fn readyz(State((_, ready)): State<(Figures, Readiness)>) -> impl IntoResponse {
-    if ready.get() {
-        (StatusCode::OK, "ready\n")
+async fn readyz(State((health, cancel)): State<(Health, CancellationToken)>) -> impl IntoResponse {
+    let waits = health.ready.waits();
+    if cancel.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "ending\n".to_owned())
+    } else if waits.is_empty() {
+        (StatusCode::OK, "ready\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+        let text = format!("starting; waits until {}\n", waits.join(", and until "));
+        (StatusCode::SERVICE_UNAVAILABLE, text)
     }
 }
 
-async fn metrics(State((figures, _)): State<(Figures, Readiness)>) -> impl IntoResponse {
-    let Figures { registry, feeds } = figures;
+async fn metrics(State((health, _)): State<(Health, CancellationToken)>) -> impl IntoResponse {
+    let feeds = health.feeds.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for feed in &feeds {
         feed.refresh_metrics().await;
     }
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
-    match encoder.encode(&registry.gather(), &mut text) {
+    match encoder.encode(&health.registry.gather(), &mut text) {
         Ok(()) => {
             ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response()
         }

@@ -11,13 +11,12 @@ pub mod sinks;
 pub use origin::Origin;
 pub use pages::Pages;
 
-use crate::{health::Readiness, plan::MasterPlan};
+use crate::{health::Health, plan::MasterPlan};
 use crds::{
     SecretKeyRef,
     secrets::{Secret, SecretError, SecretSource},
 };
 use feed::{AnyFeed, Feed};
-use prometheus::Registry;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -82,31 +81,23 @@ pub struct Running {
     cancel: CancellationToken,
     tasks: JoinSet<()>,
     feeds: Vec<AnyFeed>,
-    registry: Registry,
+    health: Health,
     outbox: Option<PathBuf>,
     /// Pages that are served, in the order of their documents.
     pub pages: Vec<Pages>,
-    /// Whether all pages are served.
-    pub ready: Readiness,
 }
 
 impl Running {
-    /// Nothing yet; metrics go to `registry`.
-    pub fn new(registry: &Registry) -> Self {
+    /// Nothing yet; its figures and what it waits for go to `health`.
+    pub fn new(health: &Health) -> Self {
         Self {
             cancel: CancellationToken::new(),
             tasks: JoinSet::new(),
             feeds: Vec::new(),
-            registry: registry.clone(),
+            health: health.clone(),
             outbox: None,
             pages: Vec::new(),
-            ready: Readiness::default(),
         }
-    }
-
-    /// The masters' journals.
-    pub fn feeds(&self) -> &[AnyFeed] {
-        &self.feeds
     }
 
     /// Ended when the process ends.
@@ -125,9 +116,13 @@ impl Running {
         data: &Path,
         origin: Origin,
     ) -> Result<(), StartError> {
-        let metrics = delivery::Metrics::register(&self.registry, &plan.full_name())?;
-        let journal = feed::Metrics::register(&self.registry, &plan.full_name())?;
+        let master = plan.full_name();
+        let metrics = delivery::Metrics::register(self.health.registry(), &master)?;
+        let journal = feed::Metrics::register(self.health.registry(), &master)?;
+        let opening = self.health.wait(format!("the journal of Master {master} is open"));
         let feed = open(plan, data, journal).await?;
+        drop(opening);
+        self.health.watch(&feed);
         let origin = origin.ready(plan, secrets)?;
         feed.set_log_source(origin.logs());
         let reader = AnyFeed::from(feed.clone());

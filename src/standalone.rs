@@ -3,11 +3,11 @@
 use crate::{
     cli::{Manifests, Standalone},
     fail::Failure,
-    health, plan,
+    health::{Health, Served},
+    plan,
     running::{Origin, Running},
 };
 use crds::manifest::{self, LoadOptions};
-use prometheus::Registry;
 use std::{io::Write as _, path::Path, time::Duration};
 
 /// How long what is in progress may take to end.
@@ -20,12 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub async fn standalone(arguments: Standalone) -> Result<(), Failure> {
     let manifests = load(&arguments.manifests, false)?;
     let plans = plan::plan(manifests.documents)?;
-    let registry = Registry::new();
-    let mut running = Running::new(&registry);
+    let health = Health::new()?;
+    let mut running = Running::new(&health);
+    let starting = health.wait("all that the manifests say runs");
+    let served = health.serve(arguments.serving.metrics, running.cancel()).await?;
     for plan in &plans {
         running.start(plan, &manifests.secrets, &arguments.data, Origin::Master).await?;
     }
-    serve(running, registry, &arguments.serving.metrics, &[]).await
+    drop(starting);
+    until_the_end(running, served, &[]).await
 }
 
 /// Reads manifests; says in the log which documents were skipped.
@@ -41,29 +44,22 @@ pub fn load(from: &Manifests, without_secrets: bool) -> Result<manifest::Manifes
     Ok(manifests)
 }
 
-/// Serves health and metrics, prints where the pages are, and waits for the end.
+/// Prints where the pages are, and waits for the end.
 ///
 /// # Errors
-/// [`Failure`] when the address for metrics can't be bound.
-pub async fn serve(
+/// [`Failure`] when signals can't be watched.
+pub async fn until_the_end(
     running: Running,
-    registry: Registry,
-    metrics: &std::net::SocketAddr,
+    served: Served,
     also: &[(&str, &Path)],
 ) -> Result<(), Failure> {
     let signals = signals()?;
-    let ready = running.ready.clone();
-    let figures = health::Figures { registry, feeds: running.feeds().to_vec() };
-    let (address, server) = health::serve(*metrics, figures, ready.clone(), running.cancel())
-        .await
-        .map_err(|source| Failure::Metrics { address: *metrics, source })?;
-    ready.set(true);
-    print(&running, address, also);
+    print(&running, served.address, also);
     signals.await;
     tracing::info!("ending: what is in progress is finished first");
     running.end(PATIENCE).await;
     // Its errors would be about connections that are gone anyway.
-    let _ = server.await;
+    let _ = served.task.await;
     Ok(())
 }
 

@@ -196,6 +196,50 @@ fn k09_beside_nobody_it_serves_pages_tells_its_health_and_ends_when_asked() {
 }
 
 #[test]
+fn k09_health_is_served_before_the_journal_is_open_and_tells_what_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("master.yaml");
+    let manifest = "{apiVersion: statustargets.dev/v1alpha1, kind: Master, \
+                    metadata: {name: main}, spec: {url: 'http://127.0.0.1:9/'}}";
+    std::fs::write(&file, manifest).unwrap();
+    // Reading a pipe waits for somebody who writes: the journal stays half open until then.
+    let journal = folder.path().join("data/default/main");
+    std::fs::create_dir_all(&journal).unwrap();
+    let pipe = journal.join("journal.json");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut child = program()
+        .args(["standalone", "--metrics", "127.0.0.1:0", "-f"])
+        .arg(&file)
+        .arg("--data")
+        .arg(folder.path().join("data"))
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let served = "health and figures are served at http://";
+    let line = log.map(Result::unwrap).find(|line| line.contains(served)).unwrap();
+    let address = line.split(served).nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
+    let wait = "the journal of Master default/main is open";
+    let (status, text) = loop {
+        let (status, text) = get(address, "/readyz");
+        // The first moments have other waits only.
+        if text.contains(wait) || !text.starts_with("starting") {
+            break (status, text);
+        }
+    };
+    assert!(status.contains("503") && text.starts_with("starting; waits until"), "{status} {text}");
+    assert!(get(address, "/healthz").0.contains("200"));
+    assert!(get(address, "/metrics").1.contains("process_resident_memory_bytes"));
+    std::fs::write(&pipe, "").unwrap();
+    let printed = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    assert!(printed.starts_with("metrics"), "{printed}");
+    assert_eq!(get(address, "/readyz").1, "ready\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn what_is_no_master_or_denies_access_is_told_in_plain_words() {
     let page = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
     let denied = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
