@@ -1,24 +1,19 @@
 //! The feed itself: opening and closing, and every question a reader may ask.
 
 use crate::{
-    BuildQuery, Consumer, ConsumerError, ConsumerOptions, ConsumerStatus, Follower, Ingest,
-    LogError, OpenError, Options, Parked, ReadError, Snapshot, SnapshotLimits, StoreError,
-    consumer::core::Core,
+    BuildQuery, CatchUp, Consumer, ConsumerError, ConsumerOptions, ConsumerStatus, Follower,
+    Ingest, LogError, OpenError, Options, Parked, ReadError, Snapshot, SnapshotLimits, StoreError,
+    User, consumer,
     logs::LogCache,
     publish::Publisher,
     query,
     shared::Shared,
-    store::{
-        self,
-        tables::{CONSUMERS, ConsumerRow, LETTERS, LetterRow, STATE, decode},
-    },
+    store, users,
     writer::{ConsumerJob, Granted, Job, Wish, Writer},
 };
 use master::{LogChunk, LogSource, MasterState};
 use model::{Build, BuildId, Change, ChangeId, LogId, Position};
-use redb::{ReadTransaction, ReadableTable as _};
 use std::{
-    collections::BTreeMap,
     fmt,
     path::Path,
     sync::{
@@ -32,6 +27,8 @@ use tokio::sync::{oneshot, watch};
 
 /// Most changes in one answer.
 const CHANGES_AT_ONCE: usize = 1000;
+/// Most dead letters in one answer.
+const LETTERS_AT_ONCE: usize = 1000;
 
 /// The journal of one master; clones share it. It closes when the last clone, ingest, follower
 /// and consumer are gone, or by [`Feed::close`].
@@ -96,7 +93,7 @@ impl Feed {
             dir: dir.to_owned(),
             text: error.to_string(),
         };
-        let consumers = store.read(consumers).map_err(failed)?;
+        let consumers = store.read(consumer::load::all).map_err(failed)?;
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             store,
@@ -261,13 +258,75 @@ impl Feed {
         }
     }
 
-    /// Records that a consumer gave up, oldest first, at most `limit`.
+    /// Records that a consumer gave up, by position: at most `limit` (and at most 1000), after
+    /// `after`. A position of another journal is before all.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn dead_letters(&self, name: &str, limit: usize) -> Result<Vec<Parked>, ReadError> {
+    pub async fn dead_letters(
+        &self,
+        name: &str,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<Parked>, ReadError> {
         let name = name.to_owned();
-        self.inner.shared.read(move |t| query::dead_letters(t, &name, limit)).await
+        let after = after.filter(|at| at.epoch == self.inner.shared.epoch).unwrap_or_default().seq;
+        let limit = limit.min(LETTERS_AT_ONCE);
+        self.inner.shared.read(move |t| query::dead_letters(t, &name, after, limit)).await
+    }
+
+    /// One record that a consumer gave up.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn dead_letter(
+        &self,
+        name: &str,
+        position: Position,
+    ) -> Result<Option<Parked>, ReadError> {
+        if position.epoch != self.inner.shared.epoch {
+            return Ok(None);
+        }
+        let name = name.to_owned();
+        self.inner.shared.read(move |t| query::dead_letter(t, &name, position.seq)).await
+    }
+
+    /// Throws a consumer's dead letter away. An attempt in progress to deliver it goes on.
+    ///
+    /// # Errors
+    /// [`ConsumerError::NotFound`], [`ConsumerError::OtherJournal`], [`ConsumerError::Store`].
+    pub async fn drop_letter(&self, name: &str, position: Position) -> Result<(), ConsumerError> {
+        let job = ConsumerJob { name: name.to_owned(), wish: Wish::DropLetter { position } };
+        self.inner.wish(job).await.map(|_| ())
+    }
+
+    /// Hands finished builds of the history out to a consumer once more, or for the first time
+    /// after the journal was lost: the newest [`CatchUp::max_builds`], and of them those within
+    /// [`CatchUp::max_age_ms`], oldest first. Builds that wait for the consumer anyway are left as
+    /// they are; dead letters among them are replayed. How many there are.
+    ///
+    /// # Errors
+    /// [`ConsumerError::NotFound`], [`ConsumerError::Store`].
+    pub async fn replay_history(
+        &self,
+        name: &str,
+        catch_up: CatchUp,
+    ) -> Result<u64, ConsumerError> {
+        let job = ConsumerJob { name: name.to_owned(), wish: Wish::ReplayHistory { catch_up } };
+        match self.inner.wish(job).await? {
+            Granted::Replayed { builds } => Ok(builds),
+            _ => Ok(0),
+        }
+    }
+
+    /// People whom changes and builds name, by name: at most `limit` (and at most 1000), after
+    /// `after`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn users(&self, after: Option<&str>, limit: usize) -> Result<Vec<User>, ReadError> {
+        let after = after.map(str::to_owned);
+        self.inner.shared.read(move |t| users::list(t, after.as_deref(), limit)).await
     }
 
     /// Has a consumer's dead letter handed out again.
@@ -310,38 +369,4 @@ impl Feed {
             let _ = answer.await;
         }
     }
-}
-
-/// All consumers, with their state and what is to be replayed.
-fn consumers(transaction: &ReadTransaction) -> Result<BTreeMap<String, Arc<Core>>, StoreError> {
-    let mut consumers = BTreeMap::new();
-    let (state, letters) = (transaction.open_table(STATE)?, transaction.open_table(LETTERS)?);
-    for row in transaction.open_table(CONSUMERS)?.iter()? {
-        let (name, row) = row?;
-        let name = name.value();
-        let row: ConsumerRow = decode("a consumer", row.value())?;
-        let dead = row.letters > 0;
-        let core = Core::new(name, row);
-        {
-            let mut own = core.lock();
-            for row in state.range((name, "")..)? {
-                let (key, value) = row?;
-                let (owner, key) = key.value();
-                if owner != name {
-                    break;
-                }
-                own.values.insert(key.to_owned(), value.value().to_vec());
-            }
-            if dead {
-                for row in letters.range((name, 0)..=(name, u64::MAX))? {
-                    let (key, value) = row?;
-                    if decode::<LetterRow>("a dead letter", value.value())?.replay {
-                        own.replays.insert(key.value().1);
-                    }
-                }
-            }
-        }
-        consumers.insert(name.to_owned(), Arc::new(core));
-    }
-    Ok(consumers)
 }

@@ -42,11 +42,12 @@ mod query;
 mod shared;
 mod store;
 pub mod trace;
+mod users;
 mod writer;
 
 pub use any::{AnyConsumer, AnyFeed, AnyFollower, AnyHandle};
 pub use consumer::{
-    Consumer, ConsumerHandle, ConsumerStatus, DeadLetter, JournalLost, Parked, StateChange,
+    Consumer, ConsumerHandle, ConsumerStatus, DeadLetter, Gap, JournalLost, Parked, StateChange,
 };
 pub use error::{ConsumerError, LogError, OpenError, ReadError, StoreError};
 pub use feed::Feed;
@@ -55,3 +56,4 @@ pub use ingest::Ingest;
 pub use metrics::Metrics;
 pub use options::{CatchUp, ConsumerOptions, History, Options, Retention};
 pub use query::{BuildQuery, Snapshot, SnapshotLimits};
+pub use users::User;

@@ -24,6 +24,7 @@ struct Figures {
     backlog: IntGaugeVec,
     dead_letters: IntGaugeVec,
     expired: IntGaugeVec,
+    refilled: IntGaugeVec,
     followers: IntGauge,
     log_cache_bytes: IntGauge,
     connected: IntGauge,
@@ -97,6 +98,10 @@ impl Metrics {
                 "consumer_expired",
                 "Events dropped before a consumer was done with them",
             )?,
+            refilled: by_consumer(
+                "consumer_refilled",
+                "Finished builds handed out from the history, most in place of events dropped",
+            )?,
             followers: gauge("followers", "Readers that follow")?,
             log_cache_bytes: gauge("log_cache_bytes", "Bytes of logs kept on disk")?,
             connected: IntGauge::with_opts(
@@ -117,6 +122,7 @@ impl Metrics {
         register(Box::new(figures.backlog.clone()))?;
         register(Box::new(figures.dead_letters.clone()))?;
         register(Box::new(figures.expired.clone()))?;
+        register(Box::new(figures.refilled.clone()))?;
         register(Box::new(figures.followers.clone()))?;
         register(Box::new(figures.log_cache_bytes.clone()))?;
         register(Box::new(figures.connected.clone()))?;
@@ -151,7 +157,7 @@ impl Metrics {
 
     /// Takes a consumer's figures away.
     pub(crate) fn forget(&self, consumer: &str) {
-        for figure in [&self.0.backlog, &self.0.dead_letters, &self.0.expired] {
+        for figure in [&self.0.backlog, &self.0.dead_letters, &self.0.expired, &self.0.refilled] {
             // It may never have been read.
             let _ = figure.remove_label_values(&[consumer]);
         }
@@ -168,6 +174,7 @@ impl Metrics {
             figures.backlog.with_label_values(label).set(signed(consumer.backlog));
             figures.dead_letters.with_label_values(label).set(signed(consumer.dead_letters));
             figures.expired.with_label_values(label).set(signed(consumer.expired));
+            figures.refilled.with_label_values(label).set(signed(consumer.refilled));
         }
     }
 }

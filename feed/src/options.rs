@@ -82,11 +82,13 @@ pub struct History {
     pub max_changes: u64,
     /// Time since a build finished; `None` keeps them by count only.
     pub max_age: Option<Duration>,
+    /// People kept, those seen last.
+    pub max_users: u64,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { max_builds: 20_000, max_changes: 20_000, max_age: None }
+        Self { max_builds: 20_000, max_changes: 20_000, max_age: None, max_users: 10_000 }
     }
 }
 

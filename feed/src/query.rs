@@ -2,14 +2,16 @@
 
 use crate::{
     Parked, StoreError,
+    shared::Shared,
     store::tables::{
-        self, BUILDS, CHANGES, LETTERS, LetterRow, META, NUMBERS, WORLD, WorldKind, WorldMeta,
-        decode,
+        self, BUILDS, CHANGES, LETTERS, LetterRow, META, NUMBERS, REFILLS, RefillRow, WORLD,
+        WorldKind, WorldMeta, decode,
     },
 };
 use master::Known;
 use model::{
-    Build, BuildId, BuilderId, BuildsetId, Change, Position, Record, RequestId, WorkerId, World,
+    Build, BuildId, BuilderId, BuildsetId, Change, Event, Identity, Position, Record, RequestId,
+    WorkerId, World,
 };
 use redb::{ReadTransaction, ReadableTable as _};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -230,29 +232,71 @@ fn readable<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Option<T> {
     decode(what, bytes).inspect_err(|error| tracing::error!(%error, "left out")).ok()
 }
 
+/// The record that a row of [`REFILLS`] stands for; `None` if there is no such row or no such build.
+pub(crate) fn refill(
+    transaction: &ReadTransaction,
+    shared: &Shared,
+    name: &str,
+    seq: u64,
+) -> Result<Option<Record>, StoreError> {
+    let refills = transaction.open_table(REFILLS)?;
+    let Some(row) = refills.get((name, seq))? else { return Ok(None) };
+    let row: RefillRow = decode("a refill", row.value())?;
+    let builds = transaction.open_table(BUILDS)?;
+    let Some(build) = builds.get(row.build)? else { return Ok(None) };
+    let database = tables::journal(transaction)?.database;
+    Ok(refilled(shared, database, seq, &row, build.value()))
+}
+
+/// A build of the history as the record that it is or was.
+pub(crate) fn refilled(
+    shared: &Shared,
+    database: u32,
+    seq: u64,
+    row: &RefillRow,
+    build: &[u8],
+) -> Option<Record> {
+    let build: Build = readable("a build", build)?;
+    let finished_ms = build.complete_at.unwrap_or(build.started_at).0.saturating_mul(1000);
+    let event = Event::BuildFinished { build: Box::new(build) };
+    Some(Record {
+        position: shared.position(seq),
+        identity: Identity::of(&event, &shared.master, database, seq),
+        journaled_ms: if row.journaled_ms > 0 { row.journaled_ms } else { finished_ms },
+        event,
+    })
+}
+
 /// See [`crate::Feed::dead_letters`].
 pub(crate) fn dead_letters(
     transaction: &ReadTransaction,
     name: &str,
+    after: u64,
     limit: usize,
 ) -> Result<Vec<Parked>, StoreError> {
     let table = transaction.open_table(LETTERS)?;
     let mut letters = Vec::new();
-    for row in table.range((name, 0)..=(name, u64::MAX))?.take(limit) {
+    for row in table.range((name, after.saturating_add(1))..=(name, u64::MAX))? {
+        if letters.len() >= limit {
+            break;
+        }
         let row: LetterRow = decode("a dead letter", row?.1.value())?;
-        let LetterRow { record, letter, replay } = row;
-        letters.extend(record.map(|r| Parked { record: Arc::new(r), letter, replay }));
+        letters.extend(parked(row));
     }
     Ok(letters)
 }
 
-/// The record of one dead letter.
-pub(crate) fn letter(
+/// See [`crate::Feed::dead_letter`].
+pub(crate) fn dead_letter(
     transaction: &ReadTransaction,
     name: &str,
     seq: u64,
-) -> Result<Option<Record>, StoreError> {
+) -> Result<Option<Parked>, StoreError> {
     let table = transaction.open_table(LETTERS)?;
     let Some(row) = table.get((name, seq))? else { return Ok(None) };
-    Ok(decode::<LetterRow>("a dead letter", row.value())?.record)
+    Ok(parked(decode("a dead letter", row.value())?))
+}
+
+fn parked(LetterRow { record, letter, replay }: LetterRow) -> Option<Parked> {
+    record.map(|record| Parked { record: Arc::new(record), letter, replay })
 }

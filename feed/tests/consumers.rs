@@ -154,7 +154,7 @@ async fn a_parked_record_counts_as_done_and_is_kept_until_its_replay_is_acknowle
         let (_, second) = next(&mut consumer).await;
         consumer.acknowledge(second, None).await.unwrap();
         assert_eq!(consumer.status().floor, second);
-        let letters = feed.dead_letters("mail", 10).await.unwrap();
+        let letters = feed.dead_letters("mail", None, 10).await.unwrap();
         assert_eq!((letters.len(), letters[0].record.position), (1, at));
         assert_eq!(letters[0].letter, letter());
         let unknown = feed.replay("mail", second).await;
@@ -170,7 +170,7 @@ async fn a_parked_record_counts_as_done_and_is_kept_until_its_replay_is_acknowle
     feed.replay("mail", at).await.unwrap();
     assert_eq!(next(&mut consumer).await.1, at);
     consumer.acknowledge(at, None).await.unwrap();
-    assert!(feed.dead_letters("mail", 10).await.unwrap().is_empty());
+    assert!(feed.dead_letters("mail", None, 10).await.unwrap().is_empty());
     assert_eq!((consumer.status().dead_letters, consumer.backlog()), (0, 0));
 }
 
@@ -189,7 +189,7 @@ async fn a_forgotten_consumer_is_gone_with_all_it_had() {
     assert!(feed.consumers().is_empty());
     let new = consumer(&feed).await;
     assert_eq!((new.get_state("k"), new.backlog()), (None, 0));
-    assert!(feed.dead_letters("mail", 10).await.unwrap().is_empty());
+    assert!(feed.dead_letters("mail", None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -372,4 +372,39 @@ async fn what_a_consumer_still_holds_is_not_handed_out_again_and_can_be_acknowle
     after.acknowledge(at[1], None).await.unwrap();
     assert_eq!(next(&mut after).await.0, 4);
     assert_eq!(after.backlog(), 2);
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_page_by_page_and_can_be_thrown_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = open(dir.path());
+    let mut consumer = consumer(&feed).await;
+    add(&feed, 1..=5).await;
+    let mut at = Vec::new();
+    for _ in 1..=5 {
+        at.push(next(&mut consumer).await.1);
+        consumer.park(*at.last().unwrap(), letter()).await.unwrap();
+    }
+    let positions = |letters: &[feed::Parked]| -> Vec<u64> {
+        letters.iter().map(|parked| parked.record.position.seq).collect()
+    };
+    let first = feed.dead_letters("mail", None, 2).await.unwrap();
+    assert_eq!(positions(&first), [1, 2]);
+    let rest = feed.dead_letters("mail", Some(first[1].record.position), 9).await.unwrap();
+    assert_eq!(positions(&rest), [3, 4, 5]);
+    let other = Position { epoch: 1, seq: 4 };
+    assert_eq!(feed.dead_letters("mail", Some(other), 9).await.unwrap().len(), 5);
+    assert_eq!(feed.dead_letter("mail", at[2]).await.unwrap().as_ref(), Some(&rest[0]));
+    assert_eq!(feed.dead_letter("mail", other).await.unwrap(), None);
+
+    feed.replay("mail", at[0]).await.unwrap();
+    feed.drop_letter("mail", at[0]).await.unwrap();
+    assert!(nothing(consumer.next()).await, "what is thrown away is not handed out");
+    feed.replay("mail", at[1]).await.unwrap();
+    assert_eq!(next(&mut consumer).await.1, at[1]);
+    feed.drop_letter("mail", at[1]).await.unwrap();
+    consumer.acknowledge(at[1], None).await.expect("the attempt in progress ended well");
+    let again = feed.drop_letter("mail", at[1]).await;
+    assert!(matches!(again, Err(ConsumerError::NotFound(_))));
+    assert_eq!((consumer.status().dead_letters, consumer.backlog()), (3, 0));
 }

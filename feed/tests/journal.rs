@@ -92,21 +92,23 @@ async fn history_fills_views_and_is_no_event() {
 async fn a_snapshot_holds_the_newest_within_its_limits() {
     let dir = tempfile::tempdir().unwrap();
     let feed = open(dir.path());
+    // Made once: it holds the present second.
+    let world = world();
     let mut history: Vec<_> = (1..=50).map(|id| build(id, id % 5)).collect();
     history.push(build(200, u64::MAX));
     let batch = Batch {
         history,
         history_changes: (1..=9).map(change).collect(),
-        dirty: all_of(&world()),
+        dirty: all_of(&world),
         ..Batch::default()
     };
-    feed.ingest().commit(batch, &world()).await.unwrap();
+    feed.ingest().commit(batch, &world).await.unwrap();
     let limits = SnapshotLimits { builds_per_builder: 3, builds_total: 8, changes: 2 };
     let snapshot = feed.snapshot(limits).await.unwrap();
     let ids: Vec<u64> = snapshot.builds.iter().map(|b| b.id.0).collect();
     assert_eq!(ids, [200, 50, 49, 48, 47, 46, 45, 44]);
     assert_eq!(snapshot.changes.iter().map(|c| c.id.0).collect::<Vec<_>>(), [9, 8]);
-    assert_eq!(snapshot.world, world());
+    assert_eq!(snapshot.world, world);
     assert_eq!(snapshot.position, feed.head());
 
     let query = BuildQuery { builder: Some(BuilderId(3)), below: Some(43), limit: 3 };

@@ -115,7 +115,7 @@ async fn events_go_by_age_and_a_parked_one_stays_with_its_letter() {
 #[tokio::test]
 async fn builds_and_changes_go_by_count_lowest_first_with_their_index() {
     let dir = tempfile::tempdir().unwrap();
-    let history = History { max_builds: 10, max_changes: 5, max_age: None };
+    let history = History { max_builds: 10, max_changes: 5, ..History::default() };
     let feed = Feed::open(dir.path(), Options { history, ..options() }).unwrap();
     let batch = Batch {
         history: (1..=700).map(|id| build(id, 1)).collect(),

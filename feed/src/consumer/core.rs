@@ -1,5 +1,6 @@
 //! A consumer as all its handles and the writer see it.
 
+use super::ledger::BEYOND;
 use crate::{ConsumerStatus, store::tables::ConsumerRow};
 use model::Position;
 use std::{
@@ -26,6 +27,8 @@ pub(crate) struct State {
     pub(crate) values: BTreeMap<String, Vec<u8>>,
     /// Dead letters to be handed out again.
     pub(crate) replays: BTreeSet<u64>,
+    /// Builds to be handed out from the history, those in flight included. As on disk.
+    pub(crate) refills: BTreeSet<u64>,
     /// The last sequence handed out since the consumer was opened.
     pub(crate) cursor: u64,
     /// Handed out and not done.
@@ -53,16 +56,33 @@ impl Core {
             in_flight: state.in_flight.len(),
             dead_letters: state.row.letters,
             expired: state.row.expired,
+            refilled: state.row.refilled,
+            gap: state.row.gap.clone(),
             journal_lost: state.row.lost.clone(),
             generation: state.row.generation,
+            last_seen_ms: state.row.last_seen_ms,
         }
     }
 }
 
 impl State {
-    /// Records that are not done, and dead letters that are to be tried again.
+    /// Records that are not done, those from the history and dead letters that are to be tried
+    /// again.
     pub(crate) fn backlog(&self, head: u64) -> u64 {
-        let again = self.in_flight.iter().filter(|seq| self.row.ledger.is_done(**seq)).count();
-        self.row.ledger.open_up_to(head) + (self.replays.len() + again) as u64
+        let again = |seq: &&u64| self.row.ledger.is_done(**seq) && !self.refills.contains(seq);
+        let again = self.in_flight.iter().filter(again).count();
+        let waiting = self.replays.len() + self.refills.len() + again;
+        self.row.ledger.open_up_to(head) + waiting as u64
     }
+
+    /// The next build to hand out from the history; those from before this journal come first.
+    pub(crate) fn next_refill(&self) -> Option<u64> {
+        in_order(&self.refills).find(|seq| !self.in_flight.contains(seq))
+    }
+}
+
+/// Sequences of builds from the history in the order in which they are handed out: those from before
+/// this journal come first.
+pub(crate) fn in_order(refills: &BTreeSet<u64>) -> impl Iterator<Item = u64> {
+    refills.range(BEYOND..).chain(refills.range(..BEYOND)).copied()
 }

@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// No record has a sequence from here on: what bears one is a build of the past, from before this
+/// journal, and stands elsewhere than in it. Readers of JSON keep it exact, being below 2⁵³.
+pub(crate) const BEYOND: u64 = 1 << 52;
+
 /// Everything up to the floor is done, and what the runs above it hold. Runs touch neither
 /// each other nor the floor, so their number is at most the number of records not done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,9 +27,9 @@ impl Ledger {
         self.floor
     }
 
-    /// Whether `seq` is done.
+    /// Whether `seq` is done, or is no record of the journal.
     pub(crate) fn is_done(&self, seq: u64) -> bool {
-        seq <= self.floor || self.run_of(seq).is_some()
+        seq <= self.floor || seq >= BEYOND || self.run_of(seq).is_some()
     }
 
     /// The first sequence after `seq` that is not done.

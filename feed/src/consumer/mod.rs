@@ -2,9 +2,10 @@
 
 pub(crate) mod core;
 pub(crate) mod ledger;
+pub(crate) mod load;
 mod words;
 
-pub use words::{ConsumerStatus, DeadLetter, JournalLost, Parked, StateChange};
+pub use words::{ConsumerStatus, DeadLetter, Gap, JournalLost, Parked, StateChange};
 
 use self::{
     core::{Core, State},
@@ -46,6 +47,8 @@ enum Step {
     Record(u64),
     /// Read this dead letter.
     Letter(u64),
+    /// Read this build of the history.
+    Refill(u64),
     /// Nothing until something changes.
     Wait,
 }
@@ -76,7 +79,8 @@ impl Consumer {
     }
 
     /// The next record that is not done, in order; each once until the consumer is opened anew.
-    /// Dead letters that are to be replayed come first. Waits while there is none, or while
+    /// Dead letters that are to be replayed come first, then builds of the history that stand for
+    /// records that were dropped. Waits while there is none, or while
     /// as many are in flight as the window holds. Safe to cancel.
     ///
     /// # Errors
@@ -105,6 +109,14 @@ impl Consumer {
                         return Ok(record);
                     }
                 }
+                Step::Refill(seq) => match self.refill(seq).await? {
+                    Some(record) => {
+                        if self.hand_out_refill(seq)? {
+                            return Ok(record);
+                        }
+                    }
+                    None => self.unreadable(seq).await?,
+                },
                 Step::Wait => tokio::select! {
                     () = changed => {}
                     // The sender lives as long as the feed, which the handle holds.
@@ -122,6 +134,9 @@ impl Consumer {
         }
         if let Some(&seq) = state.replays.first() {
             return Ok(Step::Letter(seq));
+        }
+        if let Some(seq) = state.next_refill() {
+            return Ok(Step::Refill(seq));
         }
         let mut seq = state.row.ledger.next_open(state.cursor);
         // Held since an earlier generation.
@@ -157,28 +172,45 @@ impl Consumer {
         Ok(self.page.pop_front_if(|(at, _)| *at == seq).and_then(|(_, record)| record))
     }
 
-    /// Gets past a record that is not to be read: it was dropped a moment ago, which the
-    /// ledger says, or it is damaged, and is parked.
+    /// Gets past a record that is not to be read: it was dropped a moment ago, or it is damaged
+    /// and is given up.
     async fn skip(&self, seq: u64) -> Result<(), ConsumerError> {
-        if !self.hand_out(seq, false)? {
-            return Ok(());
-        }
+        if self.hand_out(seq, false)? { self.unreadable(seq).await } else { Ok(()) }
+    }
+
+    async fn unreadable(&self, seq: u64) -> Result<(), ConsumerError> {
         let letter = DeadLetter {
             class: "damaged".to_owned(),
             text: "the journal's record cannot be read".to_owned(),
             attempts: 0,
             at_ms: now_ms(),
         };
-        self.park(self.handle.feed.shared.position(seq), letter).await
+        let generation = self.handle.generation;
+        self.handle.wish(Wish::Unreadable { generation, seq, letter }).await
+    }
+
+    /// Notes that a build of the history is in flight; false if that changed meanwhile.
+    fn hand_out_refill(&self, seq: u64) -> Result<bool, ConsumerError> {
+        let mut state = self.handle.core.lock();
+        self.handle.check(&state)?;
+        Ok(state.refills.contains(&seq) && state.in_flight.insert(seq))
+    }
+
+    async fn refill(&self, seq: u64) -> Result<Option<Arc<Record>>, StoreError> {
+        let shared = Arc::clone(&self.handle.feed.shared);
+        let name = self.handle.core.name.clone();
+        let read = move |t: &_| query::refill(t, &shared, &name, seq);
+        Ok(self.handle.feed.shared.read(read).await?.map(Arc::new))
     }
 
     async fn letter(&self, seq: u64) -> Result<Option<Arc<Record>>, ConsumerError> {
         let name = self.handle.core.name.clone();
-        let record = self.handle.feed.shared.read(move |t| query::letter(t, &name, seq)).await?;
-        if record.is_none() {
+        let read = move |t: &_| query::dead_letter(t, &name, seq);
+        let letter = self.handle.feed.shared.read(read).await?;
+        if letter.is_none() {
             self.handle.core.lock().replays.remove(&seq);
         }
-        Ok(record.map(Arc::new))
+        Ok(letter.map(|letter| letter.record))
     }
 
     /// A handle for other tasks.

@@ -96,6 +96,20 @@ pub struct JournalLost {
     pub at_ms: i64,
 }
 
+/// Records that were dropped before a consumer was done with them: the latest such gap.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Gap {
+    /// The first record that was dropped.
+    pub from: Position,
+    /// The last one.
+    pub to: Position,
+    /// How many records between them were not done.
+    pub records: u64,
+    /// When the last of them was dropped: milliseconds since 1970 UTC.
+    pub at_ms: i64,
+}
+
 /// Figures of one consumer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerStatus {
@@ -109,12 +123,22 @@ pub struct ConsumerStatus {
     pub in_flight: usize,
     /// Records given up.
     pub dead_letters: u64,
-    /// Records that were dropped before they were done.
+    /// Records that were dropped before they were done, in all.
     pub expired: u64,
+    /// Finished builds handed out from the history, in all: in place of expired records, or
+    /// by [`crate::Feed::replay_history`].
+    #[serde(default)]
+    pub refilled: u64,
+    /// The latest gap that expired records left.
+    #[serde(default)]
+    pub gap: Option<Gap>,
     /// Set if the journal was lost since the consumer was made.
     pub journal_lost: Option<JournalLost>,
     /// How often it was opened.
     pub generation: u64,
+    /// When it was last open: milliseconds since 1970 UTC.
+    #[serde(default)]
+    pub last_seen_ms: i64,
 }
 
 pub(super) fn bounded(what: &str, text: &str) -> Result<(), ConsumerError> {

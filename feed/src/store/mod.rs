@@ -3,6 +3,7 @@
 mod open;
 pub(crate) mod sidecar;
 pub(crate) mod tables;
+mod upgrade;
 
 use crate::StoreError;
 pub(crate) use open::{Opened, open};

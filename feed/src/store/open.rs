@@ -1,6 +1,6 @@
 //! Opening a journal: a new one, an old one, a damaged one.
 
-use super::{Store, mark, panic_text, sidecar, sort_error, tables};
+use super::{Store, mark, panic_text, sidecar, sort_error, tables, upgrade};
 use crate::{
     JournalLost, OpenError, StoreError,
     consumer::ledger::Ledger,
@@ -136,6 +136,11 @@ fn inspect(dir: &Path, file: &Path, cache_bytes: usize) -> Result<Found, OpenErr
         Err(error) => return Ok(Found::Damaged(error.to_string())),
     };
     let read = || -> Result<_, StoreError> {
+        if let Some(format) = tables::format(&database.begin_read()?)?
+            && format < FORMAT
+        {
+            upgrade::upgrade(&database, format)?;
+        }
         let transaction = database.begin_read()?;
         match tables::format(&transaction)? {
             None => Ok(None),
@@ -209,6 +214,7 @@ fn begin(
                         backlog: stood.backlog,
                         at_ms: now_ms(),
                     }),
+                    last_seen_ms: now_ms(),
                     ..ConsumerRow::default()
                 };
                 consumers.insert(name.as_str(), tables::encode(&row)?.as_slice())?;

@@ -1,15 +1,17 @@
 //! The tables and their rows.
 //!
 //! Values are MessagePack maps by field name, so that a release may add fields: the one before
-//! ignores them. Anything else needs a higher [`FORMAT`].
+//! ignores them. Anything else, a further table among them, needs a higher [`FORMAT`] and a step
+//! in [`super::upgrade`], by which a journal of every earlier format opens. A release refuses a
+//! format that is higher than its own.
 
-use crate::{CatchUp, DeadLetter, JournalLost, StoreError, consumer::ledger::Ledger};
+use crate::{CatchUp, DeadLetter, Gap, JournalLost, StoreError, consumer::ledger::Ledger};
 use model::{Highest, Record, World};
 use redb::{ReadTransaction, TableDefinition, TableHandle as _, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of all that is below.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// `format` → FORMAT, little endian; `journal` → [`Journal`]; `fingerprints`; `world` → [`WorldMeta`].
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -21,6 +23,8 @@ pub(crate) const RECORDS: TableDefinition<'_, u64, (i64, u32, &[u8])> =
 pub(crate) const BUILDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("builds");
 /// Builder's key and build's number → build's key.
 pub(crate) const NUMBERS: TableDefinition<'_, (u64, u64), u64> = TableDefinition::new("numbers");
+/// Build's key → sequence of the record that told of its end; missing for builds of the past.
+pub(crate) const FINISHED: TableDefinition<'_, u64, u64> = TableDefinition::new("finished");
 /// Change's key → [`model::Change`].
 pub(crate) const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes");
 /// Key of a complete log → its lines.
@@ -33,6 +37,11 @@ pub(crate) const CONSUMERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::
 pub(crate) const STATE: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("state");
 /// Consumer and sequence → [`LetterRow`].
 pub(crate) const LETTERS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("letters");
+
+/// Consumer and sequence → [`RefillRow`].
+pub(crate) const REFILLS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("refills");
+/// Name → [`UserRow`].
+pub(crate) const USERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("users");
 
 /// What a journal is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,9 +112,33 @@ pub(crate) struct ConsumerRow {
     pub generation: u64,
     pub letters: u64,
     pub expired: u64,
+    pub refilled: u64,
+    pub gap: Option<Gap>,
     pub lost: Option<JournalLost>,
     pub max_backlog_ms: i64,
     pub catch_up: Option<CatchUp>,
+    /// When it was last opened or said something (ms); that it is open now is not written each time.
+    pub last_seen_ms: i64,
+}
+
+/// A finished build that is handed out from the history, under the sequence of the record that
+/// was dropped, or under [`crate::consumer::ledger::BEYOND`] plus its key if there was none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct RefillRow {
+    /// The build's key.
+    pub build: u64,
+    /// Of the record; 0 if that is not known.
+    pub journaled_ms: i64,
+}
+
+/// Somebody whom changes or builds name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct UserRow {
+    pub address: Option<String>,
+    /// When a change or build last named them (ms).
+    pub seen_ms: i64,
 }
 
 /// A record that was given up, whole, since the journal may drop it.
@@ -158,6 +191,9 @@ pub(crate) fn make(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(CONSUMERS)?;
     transaction.open_table(STATE)?;
     transaction.open_table(LETTERS)?;
+    transaction.open_table(FINISHED)?;
+    transaction.open_table(REFILLS)?;
+    transaction.open_table(USERS)?;
     Ok(())
 }
 

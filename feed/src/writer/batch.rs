@@ -5,8 +5,10 @@ use crate::{
     publish::Fresh,
     shared::now_ms,
     store::tables::{
-        self, BUILDS, CHANGES, Journal, LOGS, NUMBERS, RECORDS, WORLD, WorldKind, WorldMeta, encode,
+        self, BUILDS, CHANGES, FINISHED, Journal, LOGS, NUMBERS, RECORDS, USERS, WORLD, WorldKind,
+        WorldMeta, encode,
     },
+    users,
 };
 use master::{Batch, Dirty, Fingerprint};
 use model::{Build, Change, Event, Identity, Position, Record, World};
@@ -113,18 +115,24 @@ impl Prepared {
         if self.new_database {
             transaction.delete_table(BUILDS)?;
             transaction.delete_table(NUMBERS)?;
+            transaction.delete_table(FINISHED)?;
             transaction.delete_table(CHANGES)?;
+            transaction.delete_table(USERS)?;
             transaction.delete_table(LOGS)?;
             transaction.delete_table(WORLD)?;
             tables::make(transaction)?;
         }
         let mut records = transaction.open_table(RECORDS)?;
+        let mut finished = transaction.open_table(FINISHED)?;
         for (record, bytes) in &self.records {
             let sum = tables::checksum(bytes);
             records.insert(record.position.seq, (record.journaled_ms, sum, bytes.as_slice()))?;
             journal.bytes += bytes.len() as u64;
             match &record.event {
-                Event::BuildFinished { build } => put_build(transaction, build)?,
+                Event::BuildFinished { build } => {
+                    put_build(transaction, build)?;
+                    finished.insert(build.id.0, record.position.seq)?;
+                }
                 Event::ChangeAdded { change } => put_change(transaction, change)?,
                 _ => {}
             }
@@ -149,6 +157,11 @@ impl Prepared {
             tables::put_meta(transaction, "fingerprints", fingerprints)?;
         }
         Ok(())
+    }
+
+    /// Whether what was known of the master's database before is void.
+    pub(crate) fn is_new_database(&self) -> bool {
+        self.new_database
     }
 
     /// The events, once they are numbered.
@@ -179,10 +192,10 @@ fn put_build(transaction: &WriteTransaction, build: &Build) -> Result<(), StoreE
     for log in build.steps.iter().flat_map(|step| &step.logs).filter(|log| log.complete) {
         logs.insert(log.id.0, log.lines)?;
     }
-    Ok(())
+    users::of_build(transaction, build)
 }
 
 fn put_change(transaction: &WriteTransaction, change: &Change) -> Result<(), StoreError> {
     transaction.open_table(CHANGES)?.insert(change.id.0, encode(change)?.as_slice())?;
-    Ok(())
+    users::of_change(transaction, change)
 }

@@ -1,15 +1,17 @@
 //! Consumers' wishes on their way to disk.
 
+use super::{
+    letters::{self, Replay},
+    refill,
+};
 use crate::{
     CatchUp, ConsumerError, DeadLetter, StateChange, StoreError,
     consumer::{core::Core, ledger::Ledger},
-    shared::Shared,
-    store::tables::{
-        self, CONSUMERS, ConsumerRow, Journal, LETTERS, LetterRow, RECORDS, STATE, decode, encode,
-    },
+    shared::{Shared, now_ms},
+    store::tables::{CONSUMERS, ConsumerRow, Journal, LETTERS, REFILLS, STATE, encode},
 };
 use model::Position;
-use redb::{ReadableTable as _, WriteTransaction};
+use redb::WriteTransaction;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -38,7 +40,19 @@ pub(crate) enum Wish {
         generation: u64,
         change: StateChange,
     },
+    /// What was to be handed out could not be read.
+    Unreadable {
+        generation: u64,
+        seq: u64,
+        letter: DeadLetter,
+    },
     Replay {
+        position: Position,
+    },
+    ReplayHistory {
+        catch_up: CatchUp,
+    },
+    DropLetter {
         position: Position,
     },
     Forget,
@@ -48,6 +62,7 @@ pub(crate) enum Wish {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Granted {
     Opened { generation: u64 },
+    Replayed { builds: u64 },
     Done,
 }
 
@@ -57,14 +72,19 @@ pub(crate) struct Changes {
     by_name: BTreeMap<String, Change>,
 }
 
-struct Change {
-    core: Arc<Core>,
-    row: ConsumerRow,
+/// See [`Changes`].
+pub(super) struct Change {
+    pub(super) core: Arc<Core>,
+    pub(super) row: ConsumerRow,
     /// Opened anew, with these records in flight.
     opened: Option<BTreeSet<u64>>,
     forgotten: bool,
+    /// No longer in flight.
     done: Vec<u64>,
-    replays: Vec<u64>,
+    /// Letters that are now to be handed out, or no longer.
+    pub(super) replays: BTreeMap<u64, bool>,
+    /// Rows of [`REFILLS`] that are new, or gone.
+    pub(super) refills: BTreeMap<u64, bool>,
     values: Vec<StateChange>,
 }
 
@@ -77,9 +97,24 @@ impl Change {
             opened: None,
             forgotten: false,
             done: Vec::new(),
-            replays: Vec::new(),
+            replays: BTreeMap::new(),
+            refills: BTreeMap::new(),
             values: Vec::new(),
         }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// Whether `seq` is handed out and not done.
+    pub(super) fn in_flight(&self, seq: u64) -> bool {
+        self.core.lock().in_flight.contains(&seq) && !self.done.contains(&seq)
+    }
+
+    /// Whether the letter about `seq` is to be handed out.
+    pub(super) fn has_replay(&self, seq: u64) -> bool {
+        self.replays.get(&seq).copied().unwrap_or_else(|| self.core.lock().replays.contains(&seq))
     }
 
     fn check(&self, own: u64) -> Result<(), ConsumerError> {
@@ -97,11 +132,7 @@ impl Change {
 
 impl Changes {
     /// The consumer as this transaction has it so far.
-    pub(super) fn of(&mut self, shared: &Shared, name: &str) -> Option<&mut ConsumerRow> {
-        self.change(shared, name).map(|change| &mut change.row)
-    }
-
-    fn change(&mut self, shared: &Shared, name: &str) -> Option<&mut Change> {
+    pub(super) fn change(&mut self, shared: &Shared, name: &str) -> Option<&mut Change> {
         if !self.by_name.contains_key(name) {
             let core = Arc::clone(shared.consumers().get(name)?);
             self.by_name.insert(name.to_owned(), Change::of(core));
@@ -122,6 +153,7 @@ impl Changes {
             let change = self.opened(shared, journal, name);
             change.row.max_backlog_ms = *max_backlog_ms;
             change.row.catch_up = *catch_up;
+            change.row.last_seen_ms = now_ms();
             change.opened = Some(held.clone());
             return Ok(Ok(Granted::Opened { generation: change.row.generation }));
         }
@@ -137,22 +169,23 @@ impl Changes {
                     return Ok(Err(error));
                 }
                 let seq = position.seq;
-                let in_flight =
-                    change.core.lock().in_flight.contains(&seq) && !change.done.contains(&seq);
-                if !in_flight {
-                    return Ok(if change.row.ledger.is_done(seq) {
+                if !change.in_flight(seq) {
+                    let done = change.row.ledger.is_done(seq) && !change.has_refill(seq);
+                    return Ok(if done {
                         Ok(Granted::Done)
                     } else {
                         Err(ConsumerError::NotHandedOut { given: *position })
                     });
                 }
                 match letter {
-                    Some(letter) => put_letter(transaction, change, seq, letter)?,
+                    Some(letter) => letters::put(transaction, shared, change, seq, letter)?,
                     None if change.row.ledger.is_done(seq) => {
-                        remove_letter(transaction, change, seq)?;
+                        letters::remove(transaction, change, seq)?;
                     }
                     None => {}
                 }
+                change.remove_refill(transaction, seq)?;
+                change.row.last_seen_ms = now_ms();
                 change.row.ledger.mark(seq);
                 change.done.push(seq);
                 if let Some(state) = state {
@@ -164,18 +197,47 @@ impl Changes {
                 if let Err(error) = change.check(*generation) {
                     return Ok(Err(error));
                 }
+                change.row.last_seen_ms = now_ms();
                 put_state(transaction, change, state)?;
+                Ok(Ok(Granted::Done))
+            }
+            Wish::Unreadable { generation, seq, letter } => {
+                if let Err(error) = change.check(*generation) {
+                    return Ok(Err(error));
+                }
+                unreadable(transaction, shared, change, *seq, letter)?;
                 Ok(Ok(Granted::Done))
             }
             Wish::Replay { position } => {
                 if let Err(error) = place(shared, *position) {
                     return Ok(Err(error));
                 }
-                replay(transaction, change, *position)
+                let missing = match letters::replay(transaction, change, position.seq)? {
+                    Replay::Done => return Ok(Ok(Granted::Done)),
+                    Replay::NoLetter => format!("dead letter {position}"),
+                    Replay::NoRecord => {
+                        format!("record in dead letter {position}: it could not be read")
+                    }
+                };
+                Ok(Err(ConsumerError::NotFound(missing)))
+            }
+            Wish::ReplayHistory { catch_up } => {
+                let builds = refill::replay_history(transaction, change, *catch_up)?;
+                Ok(Ok(Granted::Replayed { builds }))
+            }
+            Wish::DropLetter { position } => {
+                if let Err(error) = place(shared, *position) {
+                    return Ok(Err(error));
+                }
+                if !letters::remove(transaction, change, position.seq)? {
+                    let text = format!("dead letter {position}");
+                    return Ok(Err(ConsumerError::NotFound(text)));
+                }
+                change.replays.insert(position.seq, false);
+                Ok(Ok(Granted::Done))
             }
             Wish::Forget => {
-                forget(transaction, name)?;
-                change.forgotten = true;
+                change.forget(transaction)?;
                 Ok(Ok(Granted::Done))
             }
         }
@@ -216,7 +278,7 @@ impl Changes {
         let mut listed = false;
         let head = shared.head().seq;
         for (name, change) in self.by_name {
-            let Change { core, row, opened, forgotten, done, replays, values } = change;
+            let Change { core, row, opened, forgotten, done, replays, refills, values } = change;
             {
                 let mut state = core.lock();
                 state.row = row;
@@ -228,16 +290,21 @@ impl Changes {
                 for seq in done {
                     state.in_flight.remove(&seq);
                 }
-                state.replays.extend(replays);
+                put_all(&mut state.replays, &replays);
+                put_all(&mut state.refills, &refills);
                 if let Some(held) = &opened {
                     state.cursor = state.row.ledger.floor();
                     let again = std::mem::take(&mut state.in_flight);
-                    let again: Vec<u64> =
-                        again.into_iter().filter(|seq| state.row.ledger.is_done(*seq)).collect();
+                    let again: Vec<u64> = again
+                        .into_iter()
+                        .filter(|seq| {
+                            state.row.ledger.is_done(*seq) && !state.refills.contains(seq)
+                        })
+                        .collect();
                     state.replays.extend(again);
-                    for &seq in held.iter().filter(|seq| **seq <= head) {
-                        let replayed = state.replays.remove(&seq);
-                        if replayed || !state.row.ledger.is_done(seq) {
+                    for &seq in held {
+                        let again = state.replays.remove(&seq) || state.refills.contains(&seq);
+                        if again || (seq <= head && !state.row.ledger.is_done(seq)) {
                             state.in_flight.insert(seq);
                         }
                     }
@@ -264,68 +331,6 @@ fn place(shared: &Shared, given: Position) -> Result<(), ConsumerError> {
     }
 }
 
-fn put_letter(
-    transaction: &WriteTransaction,
-    change: &mut Change,
-    seq: u64,
-    letter: &DeadLetter,
-) -> Result<(), StoreError> {
-    let mut letters = transaction.open_table(LETTERS)?;
-    let key = (change.core.name.as_str(), seq);
-    let earlier = match letters.get(key)? {
-        Some(row) => Some(decode::<LetterRow>("a dead letter", row.value())?),
-        None => None,
-    };
-    let record = match earlier {
-        Some(row) => row.record,
-        None => {
-            change.row.letters += 1;
-            let records = transaction.open_table(RECORDS)?;
-            // A record that can't be decoded is parked for that very reason.
-            let row = records.get(seq)?;
-            row.and_then(|row| tables::record(row.value()).ok())
-        }
-    };
-    let row = LetterRow { record, letter: letter.clone(), replay: false };
-    letters.insert(key, encode(&row)?.as_slice())?;
-    Ok(())
-}
-
-fn remove_letter(
-    transaction: &WriteTransaction,
-    change: &mut Change,
-    seq: u64,
-) -> Result<(), StoreError> {
-    let mut letters = transaction.open_table(LETTERS)?;
-    if letters.remove((change.core.name.as_str(), seq))?.is_some() {
-        change.row.letters = change.row.letters.saturating_sub(1);
-    }
-    Ok(())
-}
-
-fn replay(
-    transaction: &WriteTransaction,
-    change: &mut Change,
-    position: Position,
-) -> Result<Result<Granted, ConsumerError>, StoreError> {
-    let mut letters = transaction.open_table(LETTERS)?;
-    let key = (change.core.name.as_str(), position.seq);
-    let row = match letters.get(key)? {
-        Some(row) => decode::<LetterRow>("a dead letter", row.value())?,
-        None => return Ok(Err(ConsumerError::NotFound(format!("dead letter {position}")))),
-    };
-    if row.record.is_none() {
-        let text = format!("record in dead letter {position}: it could not be read");
-        return Ok(Err(ConsumerError::NotFound(text)));
-    }
-    letters.insert(key, encode(&LetterRow { replay: true, ..row })?.as_slice())?;
-    let in_flight = change.core.lock().in_flight.contains(&position.seq);
-    if !in_flight || change.done.contains(&position.seq) {
-        change.replays.push(position.seq);
-    }
-    Ok(Ok(Granted::Done))
-}
-
 fn put_state(
     transaction: &WriteTransaction,
     change: &mut Change,
@@ -343,10 +348,53 @@ fn put_state(
     Ok(())
 }
 
-fn forget(transaction: &WriteTransaction, name: &str) -> Result<(), StoreError> {
-    let mut state = transaction.open_table(STATE)?;
-    state.retain(|(owner, _), _| owner != name)?;
-    let mut letters = transaction.open_table(LETTERS)?;
-    letters.retain(|(owner, _), _| owner != name)?;
+/// What was handed out as `seq` could not be read. What was dropped meanwhile is done or has
+/// another in its place; a record that is damaged is given up.
+fn unreadable(
+    transaction: &WriteTransaction,
+    shared: &Shared,
+    change: &mut Change,
+    seq: u64,
+    letter: &DeadLetter,
+) -> Result<(), StoreError> {
+    if change.has_refill(seq) && change.refill(transaction, shared, seq)?.is_none() {
+        change.remove_refill(transaction, seq)?;
+        change.row.refilled = change.row.refilled.saturating_sub(1);
+        tracing::warn!(
+            consumer = change.name(),
+            seq,
+            "the history has dropped a build that waited"
+        );
+    }
+    if !change.row.ledger.is_done(seq) {
+        letters::put(transaction, shared, change, seq, letter)?;
+        change.row.ledger.mark(seq);
+    }
+    change.done.push(seq);
     Ok(())
+}
+
+/// Adds those that are marked so to a set, and takes the others out.
+pub(super) fn put_all(set: &mut BTreeSet<u64>, changes: &BTreeMap<u64, bool>) {
+    for (seq, there) in changes {
+        if *there {
+            set.insert(*seq);
+        } else {
+            set.remove(seq);
+        }
+    }
+}
+
+impl Change {
+    /// Removes all that the consumer has.
+    pub(super) fn forget(&mut self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+        let name = self.core.name.as_str();
+        transaction.open_table(STATE)?.retain(|(owner, _), _| owner != name)?;
+        for table in [LETTERS, REFILLS] {
+            let mut table = transaction.open_table(table)?;
+            table.retain_in((name, 0)..=(name, u64::MAX), |_, _| false)?;
+        }
+        self.forgotten = true;
+        Ok(())
+    }
 }

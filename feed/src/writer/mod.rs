@@ -3,13 +3,15 @@
 
 mod batch;
 mod consumers;
+mod letters;
+mod refill;
 mod retention;
 
 pub(crate) use batch::Prepared;
 pub(crate) use consumers::{ConsumerJob, Granted, Wish};
 
 use crate::{
-    ConsumerError, Options, StoreError,
+    ConsumerError, Gap, Options, StoreError,
     shared::Shared,
     store::{
         sidecar::{self, Sidecar, Stood},
@@ -19,6 +21,7 @@ use crate::{
 };
 use consumers::Changes;
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::Ordering,
@@ -50,6 +53,8 @@ pub(crate) struct Writer {
     journal: Journal,
     options: Options,
     sidecar: Sidecar,
+    /// By consumer: what it lost and how many builds stand for that, not yet told.
+    gaps: BTreeMap<String, (Gap, u64)>,
 }
 
 impl Writer {
@@ -59,7 +64,7 @@ impl Writer {
         journal: Journal,
         options: Options,
     ) -> Self {
-        Self { shared, jobs, journal, options, sidecar: Sidecar::default() }
+        Self { shared, jobs, journal, options, sidecar: Sidecar::default(), gaps: BTreeMap::new() }
     }
 
     /// Works until it is told to close, or nobody is left to ask.
@@ -167,6 +172,9 @@ impl Writer {
             changes = Changes::default();
             for (batch, _) in &ingest {
                 batch.write(transaction, &mut journal)?;
+                if batch.is_new_database() {
+                    changes.without_history(transaction, &self.shared)?;
+                }
             }
             if !ingest.is_empty() {
                 tables::put_journal(transaction, &journal)?;

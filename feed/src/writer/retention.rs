@@ -1,10 +1,15 @@
 //! Dropping what has outlived its time, a small step at a time.
 
-use super::{Writer, consumers::Changes};
+use super::{
+    Writer,
+    consumers::{Change, Changes},
+    refill,
+};
 use crate::{
-    StoreError,
-    shared::now_ms,
-    store::tables::{self, BUILDS, CHANGES, ConsumerRow, LOGS, NUMBERS, RECORDS, decode},
+    Gap, StoreError,
+    shared::{Shared, now_ms},
+    store::tables::{self, BUILDS, CHANGES, ConsumerRow, FINISHED, LOGS, NUMBERS, RECORDS, decode},
+    users,
 };
 use model::{Build, Timestamp};
 use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, WriteTransaction};
@@ -20,8 +25,16 @@ struct Plan {
     records: Option<(u64, u64)>,
     builds: Vec<u64>,
     changes: Vec<u64>,
+    users: Vec<String>,
     /// Whether there may be more.
     more: bool,
+}
+
+impl Plan {
+    fn is_empty(&self) -> bool {
+        let Self { records, builds, changes, users, more: _ } = self;
+        records.is_none() && builds.is_empty() && changes.is_empty() && users.is_empty()
+    }
 }
 
 impl Writer {
@@ -30,10 +43,11 @@ impl Writer {
         let rows: Vec<ConsumerRow> =
             self.shared.consumers().values().map(|core| core.lock().row.clone()).collect();
         let plan = self.shared.store.read(|transaction| self.plan(transaction, &rows))?;
-        if plan.records.is_some() || !plan.builds.is_empty() || !plan.changes.is_empty() {
+        if !plan.is_empty() {
             self.drop_planned(&plan)?;
         }
         if !plan.more {
+            self.tell_gaps();
             self.save_sidecar();
             self.shared.refresh_metrics();
         }
@@ -96,6 +110,7 @@ impl Writer {
         for row in changes.iter()?.take(excess.min(STEP)) {
             plan.changes.push(row?.0.value());
         }
+        plan.users = users::outlived(transaction, self.options.history.max_users)?;
         Ok(plan)
     }
 
@@ -103,18 +118,35 @@ impl Writer {
         let mut journal = self.journal.clone();
         let mut changes = Changes::default();
         let names: Vec<String> = self.shared.consumers().keys().cloned().collect();
+        let mut gaps: Vec<(String, Gap, u64)> = Vec::new();
         self.shared.store.write(|transaction| {
             if let Some((last, bytes)) = plan.records {
+                // Read before they go, and only if somebody wants to catch up with them.
+                let mut finished = None;
+                let mut open = Vec::new();
+                for name in &names {
+                    let Some(change) = changes.change(&self.shared, name) else { continue };
+                    if change.row.ledger.open_up_to(last) > 0 {
+                        open.push(name);
+                        if finished.is_none() && change.row.catch_up.is_some() {
+                            finished = Some(refill::dropped(transaction, last)?);
+                        }
+                    }
+                }
                 transaction.open_table(RECORDS)?.retain_in(..=last, |_, _| false)?;
                 journal.bytes = journal.bytes.saturating_sub(bytes);
                 tables::put_journal(transaction, &journal)?;
-                for name in &names {
-                    let Some(row) = changes.of(&self.shared, name) else { continue };
-                    let expired = row.ledger.raise(last);
-                    row.expired += expired;
-                    if expired > 0 {
-                        tracing::warn!(consumer = name, expired, "events outlived their time");
-                    }
+                for name in open {
+                    let Some(change) = changes.change(&self.shared, name) else { continue };
+                    let refilled = match change.row.catch_up {
+                        Some(catch_up) => {
+                            let finished = finished.as_deref().unwrap_or_default();
+                            refill::replace(transaction, change, finished, catch_up)?
+                        }
+                        None => 0,
+                    };
+                    let gap = expire(&self.shared, change, last);
+                    gaps.push((name.clone(), gap, refilled));
                 }
                 changes.write(transaction)?;
             }
@@ -123,20 +155,65 @@ impl Writer {
             for id in &plan.changes {
                 table.remove(id)?;
             }
+            users::remove(transaction, &plan.users)?;
             Ok(())
         })?;
         self.journal = journal;
         self.shared.bytes.store(self.journal.bytes, Ordering::Relaxed);
         changes.install(&self.shared);
+        for (name, gap, refilled) in gaps {
+            let told = self
+                .gaps
+                .entry(name)
+                .or_insert_with(|| (Gap { from: gap.from, ..Gap::default() }, 0));
+            told.0 = Gap { from: told.0.from, records: told.0.records + gap.records, ..gap };
+            told.1 += refilled;
+        }
         Ok(())
     }
+
+    /// Says what consumers lost since this was last said.
+    fn tell_gaps(&mut self) {
+        for (consumer, (gap, refilled)) in std::mem::take(&mut self.gaps) {
+            tracing::warn!(
+                consumer,
+                from = %gap.from,
+                to = %gap.to,
+                expired = gap.records,
+                refilled,
+                "events outlived their time before the consumer was done with them"
+            );
+        }
+    }
+}
+
+/// Marks all up to `last` as done, and notes what was not.
+fn expire(shared: &Shared, change: &mut Change, last: u64) -> Gap {
+    let row = &mut change.row;
+    let (floor, from) = (row.ledger.floor(), row.ledger.next_open(0));
+    let records = row.ledger.raise(last);
+    row.expired += records;
+    let (from, to) = (shared.position(from), shared.position(last));
+    let gap = Gap { from, to, records, at_ms: now_ms() };
+    let mut whole = gap.clone();
+    if let Some(before) = &row.gap
+        && before.to == shared.position(floor)
+    {
+        // The step before dropped what comes right before this.
+        whole.from = before.from;
+        whole.records += before.records;
+    }
+    row.gap = Some(whole);
+    gap
 }
 
 fn drop_builds(transaction: &WriteTransaction, ids: &[u64]) -> Result<(), StoreError> {
     let mut builds = transaction.open_table(BUILDS)?;
     let mut numbers = transaction.open_table(NUMBERS)?;
     let mut logs = transaction.open_table(LOGS)?;
+    let mut finished = transaction.open_table(FINISHED)?;
     for id in ids {
+        finished.remove(id)?;
         let Some(row) = builds.remove(id)? else { continue };
         // What points to a build that can't be read leads nowhere, which readers expect.
         let Ok(build) = decode::<Build>("a build", row.value()) else { continue };
