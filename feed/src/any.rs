@@ -3,6 +3,7 @@
 use crate::{
     BuildQuery, Consumer, ConsumerError, ConsumerHandle, ConsumerOptions, ConsumerStatus,
     DeadLetter, Feed, Follower, Item, LogError, ReadError, Snapshot, SnapshotLimits, StateChange,
+    http::client::{Remote, RemoteConsumer, RemoteFollower, RemoteHandle},
 };
 use master::{LogChunk, MasterState};
 use model::{Build, BuildId, Change, ChangeId, LogId, Position, Record};
@@ -14,6 +15,8 @@ use tokio::sync::watch;
 pub enum AnyFeed {
     /// In this process.
     Local(Feed),
+    /// In another.
+    Remote(Remote),
 }
 
 /// A [`Follower`] of any feed.
@@ -21,6 +24,8 @@ pub enum AnyFeed {
 pub enum AnyFollower {
     /// In this process.
     Local(Follower),
+    /// In another.
+    Remote(Box<RemoteFollower>),
 }
 
 /// A [`Consumer`] of any feed.
@@ -28,6 +33,8 @@ pub enum AnyFollower {
 pub enum AnyConsumer {
     /// In this process.
     Local(Consumer),
+    /// In another.
+    Remote(RemoteConsumer),
 }
 
 /// A [`ConsumerHandle`] of any feed.
@@ -35,6 +42,8 @@ pub enum AnyConsumer {
 pub enum AnyHandle {
     /// In this process.
     Local(ConsumerHandle),
+    /// In another.
+    Remote(RemoteHandle),
 }
 
 impl From<Feed> for AnyFeed {
@@ -43,11 +52,18 @@ impl From<Feed> for AnyFeed {
     }
 }
 
+impl From<Remote> for AnyFeed {
+    fn from(feed: Remote) -> Self {
+        Self::Remote(feed)
+    }
+}
+
 impl AnyFeed {
     /// How the connection to the master stands.
     pub fn state(&self) -> watch::Receiver<MasterState> {
         match self {
             Self::Local(feed) => feed.state(),
+            Self::Remote(feed) => feed.state(),
         }
     }
 
@@ -58,6 +74,7 @@ impl AnyFeed {
     pub async fn snapshot(&self, limits: SnapshotLimits) -> Result<Snapshot, ReadError> {
         match self {
             Self::Local(feed) => feed.snapshot(limits).await,
+            Self::Remote(feed) => feed.snapshot(limits).await,
         }
     }
 
@@ -74,6 +91,10 @@ impl AnyFeed {
                 .subscribe(limits)
                 .await
                 .map(|(snapshot, follower)| (snapshot, AnyFollower::Local(follower))),
+            Self::Remote(feed) => feed
+                .subscribe(limits)
+                .await
+                .map(|(snapshot, follower)| (snapshot, AnyFollower::Remote(Box::new(follower)))),
         }
     }
 
@@ -81,6 +102,7 @@ impl AnyFeed {
     pub fn follow(&self, from: Position) -> AnyFollower {
         match self {
             Self::Local(feed) => AnyFollower::Local(feed.follow(from)),
+            Self::Remote(feed) => AnyFollower::Remote(Box::new(feed.follow(from))),
         }
     }
 
@@ -91,6 +113,7 @@ impl AnyFeed {
     pub async fn build(&self, id: BuildId) -> Result<Option<Build>, ReadError> {
         match self {
             Self::Local(feed) => feed.build(id).await,
+            Self::Remote(feed) => feed.build(id).await,
         }
     }
 
@@ -101,6 +124,7 @@ impl AnyFeed {
     pub async fn builds(&self, query: BuildQuery) -> Result<Vec<Build>, ReadError> {
         match self {
             Self::Local(feed) => feed.builds(query).await,
+            Self::Remote(feed) => feed.builds(query).await,
         }
     }
 
@@ -111,6 +135,7 @@ impl AnyFeed {
     pub async fn change(&self, id: ChangeId) -> Result<Option<Change>, ReadError> {
         match self {
             Self::Local(feed) => feed.change(id).await,
+            Self::Remote(feed) => feed.change(id).await,
         }
     }
 
@@ -125,6 +150,7 @@ impl AnyFeed {
     ) -> Result<Vec<Change>, ReadError> {
         match self {
             Self::Local(feed) => feed.changes(below, limit).await,
+            Self::Remote(feed) => feed.changes(below, limit).await,
         }
     }
 
@@ -135,6 +161,7 @@ impl AnyFeed {
     pub async fn log(&self, log: LogId, first: u64, limit: u64) -> Result<LogChunk, LogError> {
         match self {
             Self::Local(feed) => feed.log(log, first, limit).await,
+            Self::Remote(feed) => feed.log(log, first, limit).await,
         }
     }
 
@@ -149,6 +176,7 @@ impl AnyFeed {
     ) -> Result<AnyConsumer, ConsumerError> {
         match self {
             Self::Local(feed) => feed.consumer(name, options).await.map(AnyConsumer::Local),
+            Self::Remote(feed) => feed.consumer(name, options).await.map(AnyConsumer::Remote),
         }
     }
 
@@ -156,13 +184,15 @@ impl AnyFeed {
     pub async fn refresh_metrics(&self) {
         match self {
             Self::Local(feed) => feed.refresh_metrics().await,
+            Self::Remote(_) => {}
         }
     }
 
-    /// See [`Feed::close`]; a feed elsewhere stays open.
+    /// See [`Feed::close`]; of a feed elsewhere, [`Remote::close`].
     pub async fn close(&self) {
         match self {
             Self::Local(feed) => feed.close().await,
+            Self::Remote(feed) => feed.close().await,
         }
     }
 }
@@ -172,6 +202,7 @@ impl AnyFollower {
     pub async fn next(&mut self) -> Item {
         match self {
             Self::Local(follower) => follower.next().await,
+            Self::Remote(follower) => follower.next().await,
         }
     }
 
@@ -179,6 +210,7 @@ impl AnyFollower {
     pub fn position(&self) -> Position {
         match self {
             Self::Local(follower) => follower.position(),
+            Self::Remote(follower) => follower.position(),
         }
     }
 }
@@ -191,6 +223,7 @@ impl AnyConsumer {
     pub async fn next(&mut self) -> Result<Arc<Record>, ConsumerError> {
         match self {
             Self::Local(consumer) => consumer.next().await,
+            Self::Remote(consumer) => consumer.next().await,
         }
     }
 
@@ -198,6 +231,7 @@ impl AnyConsumer {
     pub fn handle(&self) -> AnyHandle {
         match self {
             Self::Local(consumer) => AnyHandle::Local(consumer.handle()),
+            Self::Remote(consumer) => AnyHandle::Remote(consumer.handle()),
         }
     }
 }
@@ -214,6 +248,7 @@ impl AnyHandle {
     ) -> Result<(), ConsumerError> {
         match self {
             Self::Local(handle) => handle.acknowledge(position, state).await,
+            Self::Remote(handle) => handle.acknowledge(position, state).await,
         }
     }
 
@@ -224,6 +259,7 @@ impl AnyHandle {
     pub async fn park(&self, position: Position, letter: DeadLetter) -> Result<(), ConsumerError> {
         match self {
             Self::Local(handle) => handle.park(position, letter).await,
+            Self::Remote(handle) => handle.park(position, letter).await,
         }
     }
 
@@ -234,6 +270,7 @@ impl AnyHandle {
     pub async fn save(&self, change: StateChange) -> Result<(), ConsumerError> {
         match self {
             Self::Local(handle) => handle.save(change).await,
+            Self::Remote(handle) => handle.save(change).await,
         }
     }
 
@@ -241,6 +278,7 @@ impl AnyHandle {
     pub fn get_state(&self, key: &str) -> Option<Vec<u8>> {
         match self {
             Self::Local(handle) => handle.get_state(key),
+            Self::Remote(handle) => handle.get_state(key),
         }
     }
 
@@ -248,6 +286,7 @@ impl AnyHandle {
     pub fn backlog(&self) -> u64 {
         match self {
             Self::Local(handle) => handle.backlog(),
+            Self::Remote(handle) => handle.backlog(),
         }
     }
 
@@ -255,6 +294,7 @@ impl AnyHandle {
     pub fn status(&self) -> ConsumerStatus {
         match self {
             Self::Local(handle) => handle.status(),
+            Self::Remote(handle) => handle.status(),
         }
     }
 }

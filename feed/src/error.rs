@@ -72,6 +72,12 @@ pub enum StoreError {
     /// The feed was closed.
     #[error("the journal is closed")]
     Closed,
+    /// A feed elsewhere gives no answer.
+    #[error("the feed does not answer: {0}")]
+    Away(String),
+    /// A feed elsewhere says no.
+    #[error("the feed refuses: {0}")]
+    Refused(String),
 }
 
 /// Why a query has no answer.

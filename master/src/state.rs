@@ -51,6 +51,8 @@ pub enum StateKind {
     NotBuildbot,
     /// The journal takes nothing (a full disk): reading of the master is halted.
     Halted,
+    /// The feed that reads the master does not answer, so nothing is known of the master.
+    FeedAway,
 }
 
 impl StateKind {

@@ -3,7 +3,7 @@
 pub(crate) mod core;
 pub(crate) mod ledger;
 pub(crate) mod load;
-mod words;
+pub(crate) mod words;
 
 pub use words::{ConsumerStatus, DeadLetter, Gap, JournalLost, Parked, StateChange};
 

@@ -30,7 +30,7 @@ pub struct DeadLetter {
 
 impl DeadLetter {
     /// With its texts cut to what is kept.
-    pub(super) fn cut(mut self) -> Self {
+    pub(crate) fn cut(mut self) -> Self {
         truncate(&mut self.class, NAME_BYTES);
         truncate(&mut self.text, VALUE_BYTES);
         self
@@ -64,7 +64,7 @@ impl StateChange {
         Self { set: [(key.into(), value.into())].into(), remove: BTreeSet::new() }
     }
 
-    pub(super) fn check(&self) -> Result<(), ConsumerError> {
+    pub(crate) fn check(&self) -> Result<(), ConsumerError> {
         let Self { set, remove } = self;
         for key in set.keys().chain(remove) {
             bounded("a state's key", key)?;
@@ -141,7 +141,7 @@ pub struct ConsumerStatus {
     pub last_seen_ms: i64,
 }
 
-pub(super) fn bounded(what: &str, text: &str) -> Result<(), ConsumerError> {
+pub(crate) fn bounded(what: &str, text: &str) -> Result<(), ConsumerError> {
     if text.is_empty() || text.len() > NAME_BYTES {
         return Err(ConsumerError::Bounds(format!(
             "{what} has {} bytes; 1 to {NAME_BYTES} are possible",

@@ -1,6 +1,7 @@
 //! Why a request is refused: one body for every answer that is no success.
 
 use crate::{ConsumerError, LogError, StoreError};
+use master::ClientError;
 use serde::{Deserialize, Serialize};
 
 /// Why a request is refused: the body of every answer that is no success.
@@ -85,7 +86,10 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::DiskFull(_) => Code::DiskFull,
-            StoreError::Io(_) | StoreError::Closed => Code::Unavailable,
+            StoreError::Io(_)
+            | StoreError::Closed
+            | StoreError::Away(_)
+            | StoreError::Refused(_) => Code::Unavailable,
             StoreError::Corrupted(_) => Code::Damaged,
         };
         Self::new(code, error.to_string())
@@ -112,6 +116,9 @@ impl From<LogError> for Problem {
         match error {
             LogError::Store(error) => error.into(),
             LogError::NoSource => Self::new(Code::NoSource, error.to_string()),
+            LogError::Master(ClientError::NotFound(_)) => {
+                Self::new(Code::NotFound, error.to_string())
+            }
             LogError::Master(_) => Self::new(Code::Master, error.to_string()),
         }
     }

@@ -57,6 +57,7 @@ impl View {
         if state.kind.is_connected() != self.state.kind.is_connected() {
             let text = match state.kind {
                 StateKind::Restarting => "master restarting",
+                StateKind::FeedAway => "feed away",
                 kind if kind.is_connected() => "master connected",
                 _ => "master away",
             };
