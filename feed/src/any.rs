@@ -1,5 +1,7 @@
 //! A feed wherever it is, so that pages and targets are the same code in one process and in many.
 
+mod manage;
+
 use crate::{
     BuildQuery, Consumer, ConsumerError, ConsumerHandle, ConsumerOptions, ConsumerStatus,
     DeadLetter, Feed, Follower, Item, LogError, ReadError, Snapshot, SnapshotLimits, StateChange,
@@ -177,14 +179,6 @@ impl AnyFeed {
         match self {
             Self::Local(feed) => feed.consumer(name, options).await.map(AnyConsumer::Local),
             Self::Remote(feed) => feed.consumer(name, options).await.map(AnyConsumer::Remote),
-        }
-    }
-
-    /// See [`Feed::refresh_metrics`]; figures of a feed elsewhere are on its own page.
-    pub async fn refresh_metrics(&self) {
-        match self {
-            Self::Local(feed) => feed.refresh_metrics().await,
-            Self::Remote(_) => {}
         }
     }
 

@@ -1,0 +1,82 @@
+//! Consumers from outside, of any feed.
+
+use super::AnyFeed;
+use crate::{CatchUp, ConsumerError, ConsumerStatus, Parked, ReadError};
+use model::Position;
+
+impl AnyFeed {
+    /// See [`crate::Feed::consumers`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn consumers(&self) -> Result<Vec<ConsumerStatus>, ReadError> {
+        match self {
+            Self::Local(feed) => Ok(feed.consumers()),
+            Self::Remote(feed) => feed.consumers().await,
+        }
+    }
+
+    /// See [`crate::Feed::forget`].
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub async fn forget(&self, name: &str) -> Result<(), ConsumerError> {
+        match self {
+            Self::Local(feed) => feed.forget(name).await,
+            Self::Remote(feed) => feed.forget(name).await,
+        }
+    }
+
+    /// See [`crate::Feed::dead_letters`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn dead_letters(
+        &self,
+        name: &str,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<Parked>, ReadError> {
+        match self {
+            Self::Local(feed) => feed.dead_letters(name, after, limit).await,
+            Self::Remote(feed) => feed.dead_letters(name, after, limit).await,
+        }
+    }
+
+    /// See [`crate::Feed::replay`].
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub async fn replay(&self, name: &str, position: Position) -> Result<(), ConsumerError> {
+        match self {
+            Self::Local(feed) => feed.replay(name, position).await,
+            Self::Remote(feed) => feed.replay(name, position).await,
+        }
+    }
+
+    /// See [`crate::Feed::drop_letter`].
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub async fn drop_letter(&self, name: &str, position: Position) -> Result<(), ConsumerError> {
+        match self {
+            Self::Local(feed) => feed.drop_letter(name, position).await,
+            Self::Remote(feed) => feed.drop_letter(name, position).await,
+        }
+    }
+
+    /// See [`crate::Feed::replay_history`].
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub async fn replay_history(
+        &self,
+        name: &str,
+        catch_up: CatchUp,
+    ) -> Result<u64, ConsumerError> {
+        match self {
+            Self::Local(feed) => feed.replay_history(name, catch_up).await,
+            Self::Remote(feed) => feed.replay_history(name, catch_up).await,
+        }
+    }
+}
