@@ -90,6 +90,19 @@ impl Follower {
         self.target = self.target.max(seq);
     }
 
+    /// How many notices about the past were handed out whole.
+    pub(crate) fn told(&self) -> u64 {
+        let waits = |item: &Item| matches!(item, Item::History(_) | Item::HistoryChange(_));
+        let under_way =
+            !self.builds.is_empty() || !self.changes.is_empty() || self.ready.iter().any(waits);
+        self.history - u64::from(under_way)
+    }
+
+    /// Has [`Item::Resync`] handed out next.
+    pub(crate) fn resync(&mut self) {
+        self.resync = true;
+    }
+
     /// Where it stands: all records up to here were handed out or are about to be.
     pub fn position(&self) -> Position {
         self.feed.shared.position(self.cursor)

@@ -19,7 +19,10 @@ use crate::{
     writer::{ConsumerJob, Granted, Wish},
 };
 use model::{Position, Record};
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use tokio::sync::watch;
 
 /// A durable reader; see [`crate::Feed::consumer`]. One that is slow costs no memory: it reads
@@ -282,6 +285,21 @@ impl ConsumerHandle {
         self.wish(Wish::Done { generation, position, change: None, letter: Some(letter) }).await
     }
 
+    /// [`ConsumerHandle::park`] with a letter, [`ConsumerHandle::acknowledge`] without one; in
+    /// both cases together with a change of state.
+    pub(crate) async fn done(
+        &self,
+        position: Position,
+        change: Option<StateChange>,
+        letter: Option<DeadLetter>,
+    ) -> Result<(), ConsumerError> {
+        if let Some(change) = &change {
+            change.check()?;
+        }
+        let letter = letter.map(DeadLetter::cut);
+        self.wish(Wish::Done { generation: self.generation, position, change, letter }).await
+    }
+
     /// Changes state without a record.
     ///
     /// # Errors
@@ -294,6 +312,16 @@ impl ConsumerHandle {
     /// The value of a key of the consumer's state.
     pub fn get_state(&self, key: &str) -> Option<Vec<u8>> {
         self.core.lock().values.get(key).cloned()
+    }
+
+    /// All keys of the consumer's state with their values.
+    pub(crate) fn state(&self) -> BTreeMap<String, Vec<u8>> {
+        self.core.lock().values.clone()
+    }
+
+    /// The generation that this handle is of.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Records that are not done, those in flight and dead letters under replay included.

@@ -3,4 +3,6 @@
 pub mod api;
 pub mod client;
 mod problem;
+pub mod server;
+pub mod token;
 mod words;

@@ -1,0 +1,97 @@
+//! `GET /v1/events`: for readers that keep no place.
+
+use super::{
+    State,
+    answer::{Params, bounds},
+    auth::Caller,
+    sse,
+};
+use crate::{
+    Follower, Item,
+    http::api::{EventsQuery, Past, Place, Problem},
+};
+use axum::{Extension, extract::State as Shared, http::HeaderMap, response::Response};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+
+pub(super) async fn events(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
+    Params(query): Params<EventsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let from = match last.filter(|id| !id.is_empty()) {
+        Some(id) => {
+            let place = id.parse::<Place>();
+            Some(place.map_err(|why| bounds(format!("Last-Event-ID: {id:?}: {why}")))?)
+        }
+        None => query.from,
+    };
+    let reader = Reader::new(state, from);
+    let first = reader.state();
+    let events = stream::once(std::future::ready(first)).chain(stream::unfold(reader, next));
+    Ok(sse::answer(caller.permit, events.boxed(), || None))
+}
+
+struct Reader {
+    state: State,
+    follower: Follower,
+}
+
+impl Reader {
+    fn new(state: State, from: Option<Place>) -> Self {
+        let from = from.unwrap_or_else(|| state.feed().head().into());
+        let mut follower = state.feed().follow(from.position);
+        let now = Past { process: state.inner.process, told: follower.told() };
+        if from.past.is_some_and(|past| past != now) {
+            // What was told of the past meanwhile can't be told again.
+            follower.resync();
+        }
+        Self { state, follower }
+    }
+
+    fn place(&self) -> Place {
+        let past = Past { process: self.state.inner.process, told: self.follower.told() };
+        Place { position: self.follower.position(), past: Some(past) }
+    }
+
+    /// The state of the connection to the master.
+    fn state(&self) -> Bytes {
+        let state = self.state.feed().state().borrow().clone();
+        sse::event("state", Some(&self.place()), &json(&state))
+    }
+
+    fn encode(&self, item: &Item) -> Bytes {
+        let place = self.place();
+        let event = |name, data: &[u8]| sse::event(name, Some(&place), data);
+        match item {
+            Item::Record(record) => {
+                // More may have been read than was handed out.
+                let place = Place { position: record.position, ..place };
+                sse::event("record", Some(&place), &self.state.inner.encoded.json(record))
+            }
+            Item::Live(live) => event("live", &json(live)),
+            Item::State(state) => event("state", &json(state)),
+            Item::History(build) => event("history", &json(build)),
+            Item::HistoryChange(change) => event("historyChange", &json(change)),
+            Item::Resync => event("resync", b"null"),
+        }
+    }
+}
+
+async fn next(mut reader: Reader) -> Option<(Bytes, Reader)> {
+    let text = tokio::select! {
+        biased;
+        () = reader.state.inner.stop.cancelled() => return None,
+        item = reader.follower.next() => reader.encode(&item),
+        () = tokio::time::sleep(sse::KEEP_ALIVE) => Bytes::from_static(sse::COMMENT),
+    };
+    Some((text, reader))
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    // Text, numbers and maps with such keys can't fail.
+    serde_json::to_vec(value).unwrap_or_default()
+}

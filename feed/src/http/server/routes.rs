@@ -1,0 +1,73 @@
+//! All routes, and what right each needs.
+
+use super::{State, acks, answer, auth, consumers, ephemeral, letters, read, stream};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::from_fn_with_state,
+    routing::{MethodRouter, delete, get, post},
+};
+use tower_http::{CompressionLevel, compression::CompressionLayer};
+
+/// Most bytes of a body.
+const BODY_BYTES: usize = 4 << 20;
+
+/// What a token must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// [`crate::http::token::Right::Read`].
+    Read,
+    /// [`crate::http::token::Right::Consume`], and the consumer is the token's own.
+    Own,
+    /// [`crate::http::token::Right::Manage`], or as [`Need::Own`].
+    OwnOrManage,
+    /// [`crate::http::token::Right::Manage`].
+    Manage,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $need:ident $handler:path;)*) => {
+        /// Method, path and need of all that is served.
+        pub const ROUTES: &[(&str, &str, Need)] =
+            &[$((stringify!($method), $path, Need::$need)),*];
+
+        fn handlers() -> Vec<(&'static str, Need, MethodRouter<State>)> {
+            vec![$(($path, Need::$need, $method($handler))),*]
+        }
+    };
+}
+
+routes! {
+    get "/v1/info" Read read::info;
+    get "/v1/snapshot" Read read::snapshot;
+    get "/v1/events" Read ephemeral::events;
+    get "/v1/builds" Read read::builds;
+    get "/v1/builds/{id}" Read read::build;
+    get "/v1/changes" Read read::changes;
+    get "/v1/changes/{id}" Read read::change;
+    get "/v1/logs/{id}" Read read::log;
+    get "/v1/consumers" Manage consumers::list;
+    get "/v1/consumers/{name}" OwnOrManage consumers::status;
+    delete "/v1/consumers/{name}" Manage consumers::forget;
+    post "/v1/consumers/{name}/open" Own consumers::open;
+    get "/v1/consumers/{name}/events" Own stream::events;
+    post "/v1/consumers/{name}/acks" Own acks::acks;
+    get "/v1/consumers/{name}/dead-letters" OwnOrManage letters::list;
+    post "/v1/consumers/{name}/dead-letters/{position}/replay" OwnOrManage letters::replay;
+}
+
+/// The routes over `state`.
+pub fn router(state: State) -> Router {
+    let mut router = Router::new();
+    for (path, need, handler) in handlers() {
+        let guard = from_fn_with_state((state.clone(), need), auth::guard);
+        router = router.route(path, handler.route_layer(guard));
+    }
+    router
+        .fallback(answer::no_such_path)
+        .method_not_allowed_fallback(answer::no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        // Streams are left as they are: a compressor holds back what it is given.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .with_state(state)
+}

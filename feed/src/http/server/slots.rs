@@ -1,0 +1,93 @@
+//! Consumers that are open here, each with the one request that reads.
+
+use crate::{
+    Consumer, ConsumerHandle,
+    http::api::{Code, Problem},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+use tokio::sync::watch;
+
+/// By name.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    by_name: Mutex<HashMap<String, Arc<Slot>>>,
+}
+
+/// One generation of a consumer.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) handle: ConsumerHandle,
+    pub(super) generation: u64,
+    /// Locked while a request waits for the next record.
+    pub(super) consumer: tokio::sync::Mutex<Consumer>,
+    /// The number of the request that reads: a later one ends the earlier.
+    turn: watch::Sender<u64>,
+}
+
+impl Slots {
+    /// Keeps a consumer that was opened just now, unless a later generation is here already.
+    pub(super) fn put(&self, name: &str, consumer: Consumer) -> Arc<Slot> {
+        let handle = consumer.handle();
+        let generation = handle.generation();
+        let slot = Arc::new(Slot {
+            handle,
+            generation,
+            consumer: tokio::sync::Mutex::new(consumer),
+            turn: watch::Sender::new(0),
+        });
+        let mut by_name = self.by_name.lock().unwrap_or_else(|e| e.into_inner());
+        if by_name.get(name).is_none_or(|other| other.generation < generation) {
+            by_name.insert(name.to_owned(), Arc::clone(&slot));
+        }
+        slot
+    }
+
+    pub(super) fn remove(&self, name: &str) {
+        self.by_name.lock().unwrap_or_else(|e| e.into_inner()).remove(name);
+    }
+
+    /// The consumer under this generation.
+    pub(super) fn get(&self, name: &str, generation: u64) -> Result<Arc<Slot>, Problem> {
+        let found = {
+            let by_name = self.by_name.lock().unwrap_or_else(|e| e.into_inner());
+            by_name.get(name).map(Arc::clone)
+        };
+        match found {
+            Some(slot) if slot.generation == generation => Ok(slot),
+            Some(slot) if slot.generation > generation => {
+                let newer = slot.generation;
+                let message = format!(
+                    "consumer {name} was opened anew (generation {newer}); generation \
+                     {generation} is refused"
+                );
+                Err(Problem { code: Code::Superseded, message, generation: Some(newer) })
+            }
+            _ => {
+                let message = format!(
+                    "consumer {name} is not open under generation {generation}: the feed was \
+                     started anew, or it was never opened; open it, with what is held"
+                );
+                Err(Problem::new(Code::NotOpen, message))
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// Makes the caller the one that reads, and tells it when it is no more.
+    pub(super) fn take_turn(&self) -> watch::Receiver<u64> {
+        let mut turn = self.turn.subscribe();
+        self.turn.send_modify(|turn| *turn += 1);
+        turn.mark_unchanged();
+        turn
+    }
+
+    /// What a reader is told that is not the one that reads any more.
+    pub(super) fn replaced(&self) -> Problem {
+        let message = "another request of this generation reads now".to_owned();
+        Problem { code: Code::Superseded, message, generation: Some(self.generation) }
+    }
+}

@@ -1,0 +1,91 @@
+//! Server-sent events: how they are written, and when.
+
+use super::places::Permit;
+use axum::{
+    body::Body,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::{Stream, stream::BoxStream};
+use std::{
+    convert::Infallible,
+    fmt::{Display, Write as _},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// How often something is written when there is nothing to say, so that both ends and all in
+/// between know that the other is there.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A line that readers ignore.
+pub(super) const COMMENT: &[u8] = b": still here\n\n";
+/// How much is written at once, if there is so much.
+const AT_ONCE: usize = 32 << 10;
+
+/// One event. `data` is JSON, so it has no line feeds.
+pub(super) fn event(name: &str, id: Option<&dyn Display>, data: &[u8]) -> Bytes {
+    let mut text = BytesMut::with_capacity(name.len() + data.len() + 64);
+    // Writing to memory can't fail.
+    let _ = write!(text, "event: {name}\n");
+    if let Some(id) = id {
+        let _ = write!(text, "id: {id}\n");
+    }
+    text.put_slice(b"data: ");
+    text.put_slice(data);
+    text.put_slice(b"\n\n");
+    text.freeze()
+}
+
+/// A stream as the answer. It is asked for its next event only when there is room to write it.
+/// Events that are ready at the same time go out together, and `after` says what follows them.
+pub(super) fn answer(
+    permit: Arc<Permit>,
+    events: BoxStream<'static, Bytes>,
+    after: impl Fn() -> Option<Bytes> + Send + Unpin + 'static,
+) -> Response {
+    let together = Together { events, after, ended: false, _permit: permit };
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // For nginx and its like: what is written is passed on at once.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, Body::from_stream(together)).into_response()
+}
+
+struct Together<F> {
+    events: BoxStream<'static, Bytes>,
+    after: F,
+    ended: bool,
+    /// The request runs as long as this is there.
+    _permit: Arc<Permit>,
+}
+
+impl<F: Fn() -> Option<Bytes> + Unpin> Stream for Together<F> {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let mut text = BytesMut::new();
+        while !this.ended && text.len() < AT_ONCE {
+            match this.events.as_mut().poll_next(context) {
+                Poll::Ready(Some(event)) => text.extend_from_slice(&event),
+                Poll::Ready(None) => this.ended = true,
+                Poll::Pending if text.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        if text.is_empty() {
+            return Poll::Ready(None);
+        }
+        if !this.ended
+            && let Some(after) = (this.after)()
+        {
+            text.extend_from_slice(&after);
+        }
+        Poll::Ready(Some(Ok(text.freeze())))
+    }
+}

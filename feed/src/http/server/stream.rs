@@ -1,0 +1,133 @@
+//! `GET /v1/consumers/{name}/events`: records of a consumer, as a stream or by long poll.
+
+use super::{
+    State,
+    answer::{Params, Segments, json},
+    auth::Caller,
+    slots::Slot,
+    sse,
+};
+use crate::{
+    ConsumerError,
+    http::api::{Backlog, Code, ConsumeQuery, Problem, consumed},
+};
+use axum::{
+    Extension,
+    extract::State as Shared,
+    http::{HeaderMap, header},
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use model::Record;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// How long a poll waits if it does not say, and at most: seconds.
+const WAIT: (u64, u64) = (30, 60);
+/// How many records a poll is answered with if it does not say, and at most; and after how many
+/// bytes there are no more.
+const LIMIT: (usize, usize) = (100, 1000);
+const POLL_BYTES: usize = 1 << 20;
+
+pub(super) async fn events(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
+    Segments(name): Segments<String>,
+    Params(query): Params<ConsumeQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let slot = state.inner.slots.get(&name, query.generation)?;
+    let turn = slot.take_turn();
+    let reader = Reader { state, slot, turn };
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    if accept.is_some_and(|accept| accept.contains("text/event-stream")) {
+        let slot = Arc::clone(&reader.slot);
+        // At once, so that the reader sees that it is connected.
+        let first = stream::once(std::future::ready(Bytes::from_static(sse::COMMENT)));
+        let events = first.chain(stream::unfold(Some(reader), next_event));
+        return Ok(sse::answer(caller.permit, events.boxed(), move || Some(backlog(&slot))));
+    }
+    poll(reader, query).await
+}
+
+struct Reader {
+    state: State,
+    slot: Arc<Slot>,
+    turn: watch::Receiver<u64>,
+}
+
+/// Why there is no record.
+enum No {
+    /// None came in time.
+    Time,
+    /// There will be none.
+    End(Problem),
+}
+
+impl Reader {
+    /// The next record, if there is one within `time`.
+    async fn next(&mut self, time: Duration) -> Result<Arc<Record>, No> {
+        tokio::select! {
+            biased;
+            () = self.state.inner.stop.cancelled() => {
+                let message = "the feed ends: connect again in a while";
+                Err(No::End(Problem::new(Code::Unavailable, message)))
+            }
+            _ = self.turn.changed() => Err(No::End(self.slot.replaced())),
+            next = record(&self.slot) => next.map_err(|error| No::End(error.into())),
+            () = tokio::time::sleep(time) => Err(No::Time),
+        }
+    }
+}
+
+async fn record(slot: &Slot) -> Result<Arc<Record>, ConsumerError> {
+    slot.consumer.lock().await.next().await
+}
+
+async fn next_event(reader: Option<Reader>) -> Option<(Bytes, Option<Reader>)> {
+    let mut reader = reader?;
+    match reader.next(sse::KEEP_ALIVE).await {
+        Ok(record) => {
+            let json = reader.state.inner.encoded.json(&record);
+            let event = sse::event(consumed::RECORD, Some(&record.position), &json);
+            Some((event, Some(reader)))
+        }
+        Err(No::Time) => Some((Bytes::from_static(sse::COMMENT), Some(reader))),
+        Err(No::End(problem)) => {
+            let data = serde_json::to_vec(&problem).unwrap_or_default();
+            Some((sse::event(consumed::END, None, &data), None))
+        }
+    }
+}
+
+fn backlog(slot: &Slot) -> Bytes {
+    let data = serde_json::to_vec(&Backlog { backlog: slot.handle.backlog() });
+    sse::event(consumed::BACKLOG, None, &data.unwrap_or_default())
+}
+
+/// Answers with [`crate::http::api::Records`].
+async fn poll(mut reader: Reader, query: ConsumeQuery) -> Result<Response, Problem> {
+    let limit = query.limit.unwrap_or(LIMIT.0).clamp(1, LIMIT.1);
+    let mut wait = Duration::from_secs(query.wait.unwrap_or(WAIT.0).min(WAIT.1));
+    let mut body = b"{\"records\":[".to_vec();
+    let mut count = 0;
+    while count < limit && body.len() < POLL_BYTES {
+        match reader.next(wait).await {
+            Ok(record) => {
+                if count > 0 {
+                    body.push(b',');
+                }
+                body.extend_from_slice(&reader.state.inner.encoded.json(&record));
+                count += 1;
+            }
+            // What was handed out is answered first; the next request hears of the problem.
+            Err(No::End(problem)) if count == 0 => return Err(problem),
+            Err(_) => break,
+        }
+        // Only what is there already.
+        wait = Duration::ZERO;
+    }
+    body.extend_from_slice(format!("],\"backlog\":{}}}", reader.slot.handle.backlog()).as_bytes());
+    Ok(json(body))
+}
