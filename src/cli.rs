@@ -1,6 +1,7 @@
 //! The command line: what can be said to the program.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use feed::http::token::Right;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Buildbot's status targets as processes of their own.
@@ -26,6 +27,10 @@ pub struct Cli {
 pub enum Command {
     /// Run every document of the given manifests in this process.
     Standalone(Standalone),
+    /// Read one master, keep its journal, and serve it to targets and pages elsewhere.
+    Feed(Feed),
+    /// Print a token for one who reads a feed.
+    Token(Token),
     /// Play a recorded master, with pages, mails and pushes; needs nothing else.
     Demo(Demo),
     /// Validate manifests and print what each target would say of the last builds; sends nothing.
@@ -107,4 +112,53 @@ pub struct Check {
     /// How many of the last builds each target is asked about.
     #[arg(long, default_value_t = 5)]
     pub builds: usize,
+}
+
+/// `feed`.
+#[derive(Args, Debug)]
+pub struct Feed {
+    #[command(flatten)]
+    pub manifests: Manifests,
+    /// Where the journal is kept; that of a `standalone` is read on.
+    #[arg(long, value_name = "DIR", default_value = "./buildbot-status-data")]
+    pub data: PathBuf,
+    /// Where the feed is served; port 0 takes a free one.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9465",
+        env = "BUILDBOT_STATUS_LISTEN"
+    )]
+    pub listen: SocketAddr,
+    /// A folder with the keys that sign tokens, a file each: the newest name signs, it and the
+    /// one before are accepted.
+    #[arg(long, value_name = "DIR")]
+    pub keys: PathBuf,
+    #[command(flatten)]
+    pub serving: Serving,
+}
+
+/// `token`.
+#[derive(Args, Debug)]
+pub struct Token {
+    /// The folder with the feed's keys.
+    #[arg(long, value_name = "DIR")]
+    pub keys: PathBuf,
+    /// UID of the master, as the feed prints it when it starts.
+    #[arg(long, value_name = "UID")]
+    pub master_uid: String,
+    /// The consumer that the token is for, such as `mail/NAME` or `http_push/NAME`; any name for
+    /// one who only reads or manages.
+    #[arg(long, value_name = "NAME")]
+    pub consumer: String,
+    /// What kind of reader it is, such as `MailNotifier`.
+    #[arg(long, value_name = "KIND")]
+    pub kind: String,
+    /// What may be asked: `read`, `consume` (the token's own consumer), `manage` (all of them);
+    /// may be repeated.
+    #[arg(long = "right", value_name = "RIGHT", required = true)]
+    pub rights: Vec<Right>,
+    /// In how many days the token expires; it does not if this is not given.
+    #[arg(long, value_name = "DAYS")]
+    pub days: Option<u32>,
 }

@@ -92,8 +92,8 @@ pub async fn demo(arguments: Demo) -> Result<(), Failure> {
         let origin = Origin::Recording(recording.clone(), options.clone());
         running.start(&plan, &manifests.secrets, &data, origin).await?;
     }
-    let also =
-        [("manifest", file.as_path()), ("mails", mails.as_path()), ("pushes", pushes.as_path())];
+    let also: [(&str, &dyn std::fmt::Display); 3] =
+        [("manifest", &file.display()), ("mails", &mails.display()), ("pushes", &pushes.display())];
     drop(starting);
     standalone::until_the_end(running, served, &also).await
 }

@@ -2,6 +2,7 @@
 
 use crate::{plan::PlanError, running::StartError, telemetry::TelemetryError};
 use crds::manifest::ManifestError;
+use feed::http::token::KeysError;
 use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 /// Why the program ends early.
@@ -24,6 +25,15 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// The address that a feed is to be served at can't be bound.
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The keys of tokens can't be used.
+    Keys(KeysError),
     /// The system lets no signals be watched.
     Signals(io::Error),
     /// A folder can't be used.
@@ -41,7 +51,7 @@ impl Failure {
     /// 2 for what the user can mend in arguments and manifests, as `kubectl` and `clap` have it.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Manifests(_) | Self::Plan(_) | Self::Telemetry(_) => 2,
+            Self::Manifests(_) | Self::Plan(_) | Self::Telemetry(_) | Self::Keys(_) => 2,
             _ => 1,
         }
     }
@@ -67,6 +77,13 @@ impl fmt::Display for Failure {
                     "--metrics: can't listen on {address}: {source}; give another address or port 0"
                 )
             }
+            Self::Listen { address, source } => {
+                write!(
+                    f,
+                    "--listen: can't listen on {address}: {source}; give another address or port 0"
+                )
+            }
+            Self::Keys(error) => write!(f, "--keys: {error}"),
             Self::Signals(source) => write!(f, "signals can't be watched: {source}"),
             Self::Folder { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Other(text) => f.write_str(text),
@@ -89,6 +106,12 @@ impl From<prometheus::Error> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         Self::Start(Box::new(error))
+    }
+}
+
+impl From<KeysError> for Failure {
+    fn from(error: KeysError) -> Self {
+        Self::Keys(error)
     }
 }
 

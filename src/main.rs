@@ -7,11 +7,13 @@ mod check;
 mod cli;
 mod demo;
 mod fail;
+mod feed;
 mod health;
 mod plan;
 mod running;
 mod standalone;
 mod telemetry;
+mod token;
 
 use clap::Parser as _;
 use cli::{Cli, Command};
@@ -30,8 +32,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    if let Command::Crds = cli.command {
-        return crds();
+    match cli.command {
+        Command::Crds => return crds(),
+        Command::Token(arguments) => return token::token(arguments),
+        _ => {}
     }
     // TLS is needed by the master's client, mail and pushes alike: one provider for all.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
@@ -47,7 +51,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Standalone(arguments) => standalone::standalone(arguments).await,
             Command::Demo(arguments) => demo::demo(arguments).await,
             Command::Check(arguments) => check::check(arguments).await,
-            Command::Crds => Ok(()),
+            Command::Feed(arguments) => feed::feed(arguments).await,
+            Command::Crds | Command::Token(_) => Ok(()),
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));

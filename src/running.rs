@@ -116,15 +116,8 @@ impl Running {
         data: &Path,
         origin: Origin,
     ) -> Result<(), StartError> {
-        let master = plan.full_name();
-        let metrics = delivery::Metrics::register(self.health.registry(), &master)?;
-        let journal = feed::Metrics::register(self.health.registry(), &master)?;
-        let opening = self.health.wait(format!("the journal of Master {master} is open"));
-        let feed = open(plan, data, journal).await?;
-        drop(opening);
-        self.health.watch(&feed);
-        let origin = origin.ready(plan, secrets)?;
-        feed.set_log_source(origin.logs());
+        let metrics = delivery::Metrics::register(self.health.registry(), &plan.full_name())?;
+        let (feed, origin) = self.open_feed(plan, secrets, data, origin).await?;
         let reader = AnyFeed::from(feed.clone());
         let about = about::follow(&mut self.tasks, &reader, plan.links(), &self.cancel).await;
         // Consumers are opened before the first event is journaled: a new one starts at the
@@ -138,10 +131,55 @@ impl Running {
         for page in &plan.pages {
             self.start_pages(&reader, page).await?;
         }
+        self.fill(plan, &feed, origin);
+        Ok(())
+    }
+
+    /// Starts a master's feed alone, for readers elsewhere.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub async fn start_feed(
+        &mut self,
+        plan: &MasterPlan,
+        secrets: &SecretSource,
+        data: &Path,
+        origin: Origin,
+    ) -> Result<Feed, StartError> {
+        let (feed, origin) = self.open_feed(plan, secrets, data, origin).await?;
+        self.fill(plan, &feed, origin);
+        Ok(feed)
+    }
+
+    /// Runs `task` until it ends by itself, as it does on [`Running::cancel`].
+    pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Opens a master's journal, and checks where its events are to come from.
+    async fn open_feed(
+        &self,
+        plan: &MasterPlan,
+        secrets: &SecretSource,
+        data: &Path,
+        origin: Origin,
+    ) -> Result<(Feed, origin::Ready), StartError> {
+        let master = plan.full_name();
+        let metrics = feed::Metrics::register(self.health.registry(), &master)?;
+        let opening = self.health.wait(format!("the journal of Master {master} is open"));
+        let feed = open(plan, data, metrics).await?;
+        drop(opening);
+        self.health.watch(&feed);
+        let origin = origin.ready(plan, secrets)?;
+        feed.set_log_source(origin.logs());
+        Ok((feed, origin))
+    }
+
+    /// Has the origin's events journaled.
+    fn fill(&mut self, plan: &MasterPlan, feed: &Feed, origin: origin::Ready) {
         self.tasks.spawn(origin::report(plan.name.clone(), feed.state(), self.cancel.clone()));
         self.tasks.spawn(origin.run(feed.ingest(), self.cancel.clone()));
-        self.feeds.push(reader);
-        Ok(())
+        self.feeds.push(AnyFeed::from(feed.clone()));
     }
 
     /// Mails are written into this folder instead of being sent.

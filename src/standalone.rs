@@ -8,7 +8,7 @@ use crate::{
     running::{Origin, Running},
 };
 use crds::manifest::{self, LoadOptions};
-use std::{io::Write as _, path::Path, time::Duration};
+use std::{fmt::Display, io::Write as _, time::Duration};
 
 /// How long what is in progress may take to end.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -51,7 +51,7 @@ pub fn load(from: &Manifests, without_secrets: bool) -> Result<manifest::Manifes
 pub async fn until_the_end(
     running: Running,
     served: Served,
-    also: &[(&str, &Path)],
+    also: &[(&str, &dyn Display)],
 ) -> Result<(), Failure> {
     let signals = signals()?;
     print(&running, served.address, also);
@@ -64,13 +64,13 @@ pub async fn until_the_end(
 }
 
 /// Tells on standard output, for people and scripts, where things are.
-fn print(running: &Running, metrics: std::net::SocketAddr, also: &[(&str, &Path)]) {
+fn print(running: &Running, metrics: std::net::SocketAddr, also: &[(&str, &dyn Display)]) {
     let mut lines = String::new();
     for pages in &running.pages {
         lines += &format!("{:<9}{}\n", pages.name, pages.url);
     }
     for (what, place) in also {
-        lines += &format!("{what:<9}{}\n", place.display());
+        lines += &format!("{what:<9}{place}\n");
     }
     lines += &format!("{:<9}http://{metrics}/metrics\n", "metrics");
     // A closed standard output is no reason to stop.

@@ -29,9 +29,9 @@ const AT_ONCE: usize = 32 << 10;
 pub(super) fn event(name: &str, id: Option<&dyn Display>, data: &[u8]) -> Bytes {
     let mut text = BytesMut::with_capacity(name.len() + data.len() + 64);
     // Writing to memory can't fail.
-    let _ = write!(text, "event: {name}\n");
+    let _ = writeln!(text, "event: {name}");
     if let Some(id) = id {
-        let _ = write!(text, "id: {id}\n");
+        let _ = writeln!(text, "id: {id}");
     }
     text.put_slice(b"data: ");
     text.put_slice(data);
