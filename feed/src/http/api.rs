@@ -14,7 +14,7 @@
 //! | `GET /v1/builds/{id}` | read | | [`Build`] |
 //! | `GET /v1/changes?…` | read | [`ChangesQuery`] | [`Changes`] |
 //! | `GET /v1/changes/{id}` | read | | [`Change`] |
-//! | `GET /v1/users?…` | read | [`UsersQuery`] | users |
+//! | `GET /v1/users?…` | read | [`UsersQuery`] | [`Users`] |
 //! | `GET /v1/logs/{id}?…` | read | [`LinesQuery`] | [`Lines`] |
 //! | `GET /v1/consumers` | manage | | [`Consumers`] |
 //! | `GET /v1/consumers/{name}` | consume (its own), manage | | [`ConsumerStatus`] |
@@ -23,6 +23,7 @@
 //! | `GET /v1/consumers/{name}/events?…` | consume (its own) | [`ConsumeQuery`] | SSE, or [`Records`] |
 //! | `POST /v1/consumers/{name}/acks` | consume (its own) | [`AckRequest`] | [`AckResponse`] |
 //! | `GET /v1/consumers/{name}/dead-letters?…` | consume (its own), manage | [`LettersQuery`] | [`Letters`] |
+//! | `GET /v1/consumers/{name}/dead-letters/{position}` | consume (its own), manage | | [`Parked`] |
 //! | `POST /v1/consumers/{name}/dead-letters/{position}/replay` | consume (its own), manage | | 204 |
 //! | `DELETE /v1/consumers/{name}/dead-letters/{position}` | manage | | 204 |
 //! | `POST /v1/consumers/{name}/replay` | consume (its own), manage | [`ReplayRequest`] | [`Replayed`] |
@@ -35,7 +36,9 @@ pub use super::{
     problem::{Code, Problem},
     words::{Base64, Past, Place},
 };
-use crate::{BuildQuery, CatchUp, ConsumerStatus, DeadLetter, Parked, SnapshotLimits, StateChange};
+use crate::{
+    BuildQuery, CatchUp, ConsumerStatus, DeadLetter, Parked, SnapshotLimits, StateChange, User,
+};
 use master::MasterState;
 use model::{Build, Change, Links, Live, Position, Record};
 use serde::{Deserialize, Serialize};
@@ -105,6 +108,13 @@ pub struct UsersQuery {
     pub after: Option<String>,
     /// Most users in the answer.
     pub limit: Option<usize>,
+}
+
+/// The answer to [`UsersQuery`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Users {
+    /// People whom changes and builds name, by name.
+    pub users: Vec<User>,
 }
 
 /// `GET /v1/logs/{id}?first=&limit=`.

@@ -2,9 +2,12 @@
 
 use super::{
     State,
-    answer::{Params, Segments, bounds},
+    answer::{Content, Params, Segments, bounds, not_found},
 };
-use crate::http::api::{Letters, LettersQuery, Problem};
+use crate::{
+    Parked,
+    http::api::{Letters, LettersQuery, Problem, ReplayRequest, Replayed},
+};
 use axum::{Json, extract::State as Shared, http::StatusCode};
 use model::Position;
 
@@ -17,7 +20,15 @@ pub(super) async fn list(
     Params(query): Params<LettersQuery>,
 ) -> Result<Json<Letters>, Problem> {
     let limit = query.limit.unwrap_or(LETTERS.0).min(LETTERS.1);
-    Ok(Json(Letters { letters: state.feed().dead_letters(&name, limit).await? }))
+    Ok(Json(Letters { letters: state.feed().dead_letters(&name, query.after, limit).await? }))
+}
+
+pub(super) async fn letter(
+    Shared(state): Shared<State>,
+    Segments((name, position)): Segments<(String, String)>,
+) -> Result<Json<Parked>, Problem> {
+    let letter = state.feed().dead_letter(&name, parse(&position)?).await?;
+    letter.map(Json).ok_or_else(|| not_found(format!("dead letter {position} of {name}")))
 }
 
 pub(super) async fn replay(
@@ -26,6 +37,22 @@ pub(super) async fn replay(
 ) -> Result<StatusCode, Problem> {
     state.feed().replay(&name, parse(&position)?).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn drop_letter(
+    Shared(state): Shared<State>,
+    Segments((name, position)): Segments<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    state.feed().drop_letter(&name, parse(&position)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn replay_history(
+    Shared(state): Shared<State>,
+    Segments(name): Segments<String>,
+    Content(ReplayRequest { catch_up }): Content<ReplayRequest>,
+) -> Result<Json<Replayed>, Problem> {
+    Ok(Json(Replayed { builds: state.feed().replay_history(&name, catch_up).await? }))
 }
 
 fn parse(position: &str) -> Result<Position, Problem> {

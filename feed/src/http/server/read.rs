@@ -8,7 +8,7 @@ use crate::{
     Snapshot,
     http::api::{
         Builds, BuildsQuery, Changes, ChangesQuery, Code, Info, Lines, LinesQuery, MSGPACK,
-        Problem, SnapshotQuery,
+        Problem, SnapshotQuery, Users, UsersQuery,
     },
 };
 use axum::{
@@ -21,9 +21,10 @@ use model::{Build, BuildId, Change, ChangeId, LogId};
 
 /// Most builds and changes in one snapshot.
 const SNAPSHOT_MOST: usize = 5_000;
-/// Lines of a log in one answer, and changes, if no limit is given.
+/// Lines of a log in one answer, changes and users, if no limit is given.
 const LINES: u64 = 10_000;
 const CHANGES: usize = 500;
+const USERS: usize = 500;
 
 pub(super) async fn info(Shared(state): Shared<State>) -> Json<Info> {
     let feed = state.feed();
@@ -101,6 +102,14 @@ pub(super) async fn change(
 ) -> Result<Json<Change>, Problem> {
     let change = state.feed().change(ChangeId(id)).await?;
     change.map(Json).ok_or_else(|| not_found(format!("change {id}")))
+}
+
+pub(super) async fn users(
+    Shared(state): Shared<State>,
+    Params(UsersQuery { after, limit }): Params<UsersQuery>,
+) -> Result<Json<Users>, Problem> {
+    let limit = limit.unwrap_or(USERS);
+    Ok(Json(Users { users: state.feed().users(after.as_deref(), limit).await? }))
 }
 
 pub(super) async fn log(

@@ -45,6 +45,7 @@ routes! {
     get "/v1/builds/{id}" Read read::build;
     get "/v1/changes" Read read::changes;
     get "/v1/changes/{id}" Read read::change;
+    get "/v1/users" Read read::users;
     get "/v1/logs/{id}" Read read::log;
     get "/v1/consumers" Manage consumers::list;
     get "/v1/consumers/{name}" OwnOrManage consumers::status;
@@ -53,7 +54,10 @@ routes! {
     get "/v1/consumers/{name}/events" Own stream::events;
     post "/v1/consumers/{name}/acks" Own acks::acks;
     get "/v1/consumers/{name}/dead-letters" OwnOrManage letters::list;
+    get "/v1/consumers/{name}/dead-letters/{position}" OwnOrManage letters::letter;
     post "/v1/consumers/{name}/dead-letters/{position}/replay" OwnOrManage letters::replay;
+    delete "/v1/consumers/{name}/dead-letters/{position}" Manage letters::drop_letter;
+    post "/v1/consumers/{name}/replay" OwnOrManage letters::replay_history;
 }
 
 /// The routes over `state`.
