@@ -69,6 +69,17 @@ impl AnyFeed {
         }
     }
 
+    /// See [`Feed::head`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn head(&self) -> Result<Position, ReadError> {
+        match self {
+            Self::Local(feed) => Ok(feed.head()),
+            Self::Remote(feed) => feed.head().await,
+        }
+    }
+
     /// See [`Feed::snapshot`].
     ///
     /// # Errors

@@ -23,6 +23,9 @@ use token_file::TokenFile;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+/// How long a connection waits for another request.
+const POOLED: Duration = Duration::from_secs(5);
+
 /// How a feed elsewhere is asked.
 #[derive(Clone, Debug)]
 pub struct RemoteOptions {
@@ -102,6 +105,8 @@ impl Remote {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(options.timeout.min(Duration::from_secs(10)))
             .tcp_keepalive(Duration::from_secs(15))
+            // After a silence no connection is used again that may be as dead as the stream's.
+            .pool_idle_timeout(POOLED.min(options.silence / 2))
             .no_proxy();
         // A connection whose packets are dropped is given up even while it is only written to.
         #[cfg(target_os = "linux")]
