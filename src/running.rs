@@ -170,7 +170,7 @@ impl Running {
         let feed = open(plan, data, metrics).await?;
         drop(opening);
         self.health.watch(&feed);
-        let origin = origin.ready(plan, secrets)?;
+        let origin = origin.ready(plan, secrets, self.health.registry())?;
         feed.set_log_source(origin.logs());
         Ok((feed, origin))
     }

@@ -24,6 +24,7 @@ fn exported() -> Figures {
         }
         Ok(())
     };
+    master::Metrics::build("", take).unwrap();
     feed::Metrics::build("", take).unwrap();
     delivery::Metrics::build("", take).unwrap();
     figures.into_inner()

@@ -11,7 +11,7 @@ use crate::{
     store, users,
     writer::{ConsumerJob, Granted, Job, Wish, Writer},
 };
-use master::{LogChunk, LogSource, MasterState};
+use master::{LogChunk, LogSource, MasterState, StateKind};
 use model::{Build, BuildId, Change, ChangeId, LogId, Position};
 use std::{
     fmt,
@@ -108,6 +108,7 @@ impl Feed {
             ingest: AtomicU64::new(0),
             lost,
         });
+        options.metrics.state(StateKind::Connecting);
         let (jobs, queue) = mpsc::channel();
         let (window, log_cache_bytes) = (options.window, options.log_cache_bytes);
         let writer = Writer::new(Arc::clone(&shared), queue, journal, options);

@@ -71,7 +71,7 @@ impl Sink for Ingest {
 
     fn state(&self, state: MasterState) {
         if self.is_newest() {
-            self.feed.shared.metrics.connected(state.kind.is_connected());
+            self.feed.shared.metrics.state(state.kind);
             self.feed.shared.state.send_replace(state.clone());
             self.feed.shared.publisher.pass(News::State(state));
         }

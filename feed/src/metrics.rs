@@ -1,10 +1,12 @@
 //! Figures of the feed, for Prometheus. All begin with `buildbot_status_feed_`, but for how the
 //! master stands, which does not concern the feed alone.
 
+use crate::StoreError;
+use master::StateKind;
 use model::{Event, Record, Timestamp};
 use prometheus::{
-    Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, core::Collector,
+    Error, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, core::Collector,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -16,18 +18,26 @@ pub struct Metrics(Arc<Figures>);
 struct Figures {
     events: IntCounterVec,
     commits: IntCounter,
+    failures: IntCounterVec,
     commit_seconds: Histogram,
     lag_seconds: Histogram,
     journal_bytes: IntGauge,
     file_bytes: IntGauge,
     journal_records: IntGauge,
+    oldest_seconds: Gauge,
+    disk_free_bytes: IntGauge,
+    lost: IntGauge,
+    database: IntGauge,
     backlog: IntGaugeVec,
+    backlog_seconds: GaugeVec,
     dead_letters: IntGaugeVec,
-    expired: IntGaugeVec,
-    refilled: IntGaugeVec,
+    seen: IntGaugeVec,
+    expired: IntCounterVec,
+    refilled: IntCounterVec,
     followers: IntGauge,
     log_cache_bytes: IntGauge,
     connected: IntGauge,
+    state: IntGaugeVec,
 }
 
 /// One reading of what is not counted as it happens.
@@ -35,8 +45,16 @@ pub(crate) struct Reading<'a> {
     pub(crate) journal_bytes: u64,
     pub(crate) file_bytes: u64,
     pub(crate) records: u64,
+    /// When the oldest record was journaled (ms); `None` if there is none.
+    pub(crate) oldest_ms: Option<i64>,
+    /// Bytes that are free where the journal is, if the system tells.
+    pub(crate) disk_free_bytes: Option<u64>,
+    pub(crate) lost: bool,
+    pub(crate) database: u32,
+    pub(crate) now_ms: i64,
     pub(crate) followers: usize,
-    pub(crate) consumers: &'a [crate::ConsumerStatus],
+    /// Each with the time (ms) at which the oldest record was journaled that it is not done with.
+    pub(crate) consumers: &'a [(crate::ConsumerStatus, Option<i64>)],
 }
 
 impl Default for Metrics {
@@ -82,6 +100,10 @@ impl Metrics {
                 &["type"],
             )?,
             commits: IntCounter::with_opts(opts("commits_total", "Transactions written"))?,
+            failures: IntCounterVec::new(
+                opts("commit_failures_total", "Transactions that could not be written"),
+                &["reason"],
+            )?,
             commit_seconds: histogram("commit_seconds", "Time a transaction takes", 0.000_5, 14)?,
             lag_seconds: histogram(
                 "lag_seconds",
@@ -92,18 +114,56 @@ impl Metrics {
             journal_bytes: gauge("journal_bytes", "Bytes of all events in the journal")?,
             file_bytes: gauge("journal_file_bytes", "Bytes of the journal's file")?,
             journal_records: gauge("journal_records", "Events in the journal")?,
-            backlog: by_consumer("consumer_backlog", "Events that a consumer is not done with")?,
-            dead_letters: by_consumer("consumer_dead_letters", "Events that a consumer gave up")?,
-            expired: by_consumer(
-                "consumer_expired",
-                "Events dropped before a consumer was done with them",
+            oldest_seconds: Gauge::with_opts(opts(
+                "journal_oldest_age_seconds",
+                "Age of the oldest event in the journal; 0 if there is none",
+            ))?,
+            disk_free_bytes: gauge("disk_free_bytes", "Bytes free on the journal's disk")?,
+            lost: gauge(
+                "journal_lost",
+                "Whether an earlier journal was found lost or damaged when this process began",
             )?,
-            refilled: by_consumer(
-                "consumer_refilled",
-                "Finished builds handed out from the history, most in place of events dropped",
+            database: gauge(
+                "database_epoch",
+                "How often the master was found with another database",
+            )?,
+            backlog: by_consumer("consumer_backlog", "Events that a consumer is not done with")?,
+            backlog_seconds: GaugeVec::new(
+                opts(
+                    "consumer_backlog_age_seconds",
+                    "Age of the oldest event that a consumer is not done with; 0 if there is none",
+                ),
+                &["consumer"],
+            )?,
+            dead_letters: by_consumer("consumer_dead_letters", "Events that a consumer gave up")?,
+            seen: by_consumer(
+                "consumer_last_seen_timestamp_seconds",
+                "When a consumer was last opened or said something",
+            )?,
+            expired: IntCounterVec::new(
+                opts(
+                    "consumer_expired_total",
+                    "Events dropped before a consumer was done with them",
+                ),
+                &["consumer"],
+            )?,
+            refilled: IntCounterVec::new(
+                opts(
+                    "consumer_refilled_total",
+                    "Finished builds handed out from the history, most in place of events dropped",
+                ),
+                &["consumer"],
             )?,
             followers: gauge("followers", "Readers that follow")?,
             log_cache_bytes: gauge("log_cache_bytes", "Bytes of logs kept on disk")?,
+            state: IntGaugeVec::new(
+                Opts::new(
+                    "buildbot_status_master_state",
+                    "How the connection to the master stands: 1 for the state it is in",
+                )
+                .const_label("master", master),
+                &["state"],
+            )?,
             connected: IntGauge::with_opts(
                 Opts::new(
                     "buildbot_status_master_connected",
@@ -114,18 +174,26 @@ impl Metrics {
         };
         register(Box::new(figures.events.clone()))?;
         register(Box::new(figures.commits.clone()))?;
+        register(Box::new(figures.failures.clone()))?;
         register(Box::new(figures.commit_seconds.clone()))?;
         register(Box::new(figures.lag_seconds.clone()))?;
         register(Box::new(figures.journal_bytes.clone()))?;
         register(Box::new(figures.file_bytes.clone()))?;
         register(Box::new(figures.journal_records.clone()))?;
+        register(Box::new(figures.oldest_seconds.clone()))?;
+        register(Box::new(figures.disk_free_bytes.clone()))?;
+        register(Box::new(figures.lost.clone()))?;
+        register(Box::new(figures.database.clone()))?;
         register(Box::new(figures.backlog.clone()))?;
+        register(Box::new(figures.backlog_seconds.clone()))?;
         register(Box::new(figures.dead_letters.clone()))?;
+        register(Box::new(figures.seen.clone()))?;
         register(Box::new(figures.expired.clone()))?;
         register(Box::new(figures.refilled.clone()))?;
         register(Box::new(figures.followers.clone()))?;
         register(Box::new(figures.log_cache_bytes.clone()))?;
         register(Box::new(figures.connected.clone()))?;
+        register(Box::new(figures.state.clone()))?;
         Ok(Self(Arc::new(figures)))
     }
 
@@ -147,8 +215,21 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn connected(&self, connected: bool) {
-        self.0.connected.set(i64::from(connected));
+    pub(crate) fn failed(&self, error: &StoreError) {
+        let reason = match error {
+            StoreError::DiskFull(_) => "diskFull",
+            StoreError::Io(_) => "io",
+            StoreError::Corrupted(_) => "damaged",
+            _ => "other",
+        };
+        self.0.failures.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn state(&self, state: StateKind) {
+        self.0.connected.set(i64::from(state.is_connected()));
+        for kind in StateKind::ALL {
+            self.0.state.with_label_values(&[kind.name()]).set(i64::from(kind == state));
+        }
     }
 
     pub(crate) fn log_cache(&self, bytes: u64) {
@@ -157,7 +238,12 @@ impl Metrics {
 
     /// Takes a consumer's figures away.
     pub(crate) fn forget(&self, consumer: &str) {
-        for figure in [&self.0.backlog, &self.0.dead_letters, &self.0.expired, &self.0.refilled] {
+        let _ = self.0.backlog_seconds.remove_label_values(&[consumer]);
+        for figure in [&self.0.backlog, &self.0.dead_letters, &self.0.seen] {
+            // It may never have been read.
+            let _ = figure.remove_label_values(&[consumer]);
+        }
+        for figure in [&self.0.expired, &self.0.refilled] {
             // It may never have been read.
             let _ = figure.remove_label_values(&[consumer]);
         }
@@ -168,15 +254,33 @@ impl Metrics {
         figures.journal_bytes.set(signed(reading.journal_bytes));
         figures.file_bytes.set(signed(reading.file_bytes));
         figures.journal_records.set(signed(reading.records));
+        let age = |ms: Option<i64>| ms.map_or(0.0, |ms| (reading.now_ms - ms).max(0) as f64 / 1e3);
+        figures.oldest_seconds.set(age(reading.oldest_ms));
+        if let Some(free) = reading.disk_free_bytes {
+            figures.disk_free_bytes.set(signed(free));
+        }
+        figures.lost.set(i64::from(reading.lost));
+        figures.database.set(i64::from(reading.database));
         figures.followers.set(signed(reading.followers as u64));
-        for consumer in reading.consumers {
+        for (consumer, oldest_ms) in reading.consumers {
             let label = &[consumer.name.as_str()];
+            figures.backlog_seconds.with_label_values(label).set(age(*oldest_ms));
             figures.backlog.with_label_values(label).set(signed(consumer.backlog));
             figures.dead_letters.with_label_values(label).set(signed(consumer.dead_letters));
-            figures.expired.with_label_values(label).set(signed(consumer.expired));
-            figures.refilled.with_label_values(label).set(signed(consumer.refilled));
+            figures.seen.with_label_values(label).set(consumer.last_seen_ms.div_euclid(1000));
+            raise(&figures.expired.with_label_values(label), consumer.expired);
+            raise(&figures.refilled.with_label_values(label), consumer.refilled);
         }
     }
+}
+
+/// Brings a counter up to what the journal counted.
+fn raise(counter: &IntCounter, to: u64) {
+    if counter.get() > to {
+        // A consumer of the same name was made anew.
+        counter.reset();
+    }
+    counter.inc_by(to.saturating_sub(counter.get()));
 }
 
 fn signed(number: u64) -> i64 {
@@ -187,6 +291,7 @@ fn signed(number: u64) -> i64 {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::Metrics;
+    use master::StateKind;
 
     #[test]
     fn all_names_are_valid_and_registered_once() {
@@ -201,8 +306,8 @@ mod tests {
         let registry = prometheus::Registry::new();
         let one = Metrics::register(&registry, "default/one").unwrap();
         let other = Metrics::register(&registry, "default/other").unwrap();
-        one.connected(true);
-        other.connected(false);
+        one.state(StateKind::Live);
+        other.state(StateKind::Down);
         let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         for line in ["{master=\"default/one\"} 1\n", "{master=\"default/other\"} 0\n"] {
             let line = format!("buildbot_status_master_connected{line}");

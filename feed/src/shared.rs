@@ -9,7 +9,7 @@ use crate::{
 };
 use master::MasterState;
 use model::{Position, Record};
-use redb::{ReadTransaction, ReadableTableMetadata as _};
+use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -72,14 +72,39 @@ impl Shared {
 
     /// Brings up to date what metrics do not count as it happens.
     pub(crate) fn refresh_metrics(&self) {
-        let records =
-            self.store.read(|transaction| Ok(transaction.open_table(tables::RECORDS)?.len()?));
+        let head = self.head();
+        let consumers: Vec<(ConsumerStatus, u64)> = self
+            .consumers()
+            .values()
+            .map(|core| (core.status(head), core.lock().row.ledger.next_open(0)))
+            .collect();
+        // A few rows by their keys, however long the history is.
+        let read = self.store.read(|transaction| {
+            let records = transaction.open_table(tables::RECORDS)?;
+            let oldest = records.first()?.map(|(_, row)| row.value().0);
+            let waits = consumers.iter().map(|(_, open)| {
+                Ok(records.range(*open..=head.seq.max(*open))?.next().transpose()?)
+            });
+            let waits = waits
+                .map(|row: Result<_, StoreError>| Ok(row?.map(|(_, row)| row.value().0)))
+                .collect::<Result<Vec<Option<i64>>, StoreError>>()?;
+            Ok((records.len()?, oldest, waits))
+        });
+        // A journal that can't be read keeps the figures it had.
+        let Ok((records, oldest_ms, waits)) = read else { return };
+        let consumers: Vec<_> =
+            consumers.into_iter().zip(waits).map(|((status, _), wait)| (status, wait)).collect();
         self.metrics.read(&Reading {
             journal_bytes: self.bytes.load(Ordering::Relaxed),
             file_bytes: self.store.file_bytes(),
-            records: records.unwrap_or_default(),
+            records,
+            oldest_ms,
+            disk_free_bytes: self.store.free_bytes(),
+            lost: self.lost.is_some(),
+            database: self.database(),
+            now_ms: now_ms(),
             followers: self.publisher.followers(),
-            consumers: &self.statuses(),
+            consumers: &consumers,
         });
     }
 

@@ -237,9 +237,14 @@ async fn figures_of_consumers_and_journal_are_there_and_go_with_the_consumer() {
     let registry = prometheus::Registry::new();
     let metrics = feed::Metrics::register(&registry, "default/main").unwrap();
     let feed = Feed::open(dir.path(), Options { metrics, ..options() }).unwrap();
-    let _consumer = consumer(&feed).await;
+    let mut reader = consumer(&feed).await;
     let _follower = feed.follow(feed.head());
     add(&feed, 1..=7).await;
+    // Ages are by milliseconds: one has to pass.
+    let written = std::time::Instant::now();
+    while written.elapsed().as_millis() < 2 {
+        tokio::task::yield_now().await;
+    }
     let text = || prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
     feed.refresh_metrics().await;
     let before = text();
@@ -247,12 +252,28 @@ async fn figures_of_consumers_and_journal_are_there_and_go_with_the_consumer() {
         "buildbot_status_feed_consumer_backlog{consumer=\"mail\",master=\"default/main\"} 7",
         "buildbot_status_feed_events_total{master=\"default/main\",type=\"changeAdded\"} 7",
         "buildbot_status_feed_journal_records{master=\"default/main\"} 7",
+        "buildbot_status_feed_database_epoch{master=\"default/main\"} 0",
+        "buildbot_status_feed_journal_lost{master=\"default/main\"} 0",
         "buildbot_status_feed_followers{master=\"default/main\"} 1",
         "buildbot_status_master_connected{master=\"default/main\"} 0",
     ] {
         assert!(before.contains(line), "{line} in {before}");
     }
     assert!(!before.contains("buildbot_status_feed_journal_bytes{master=\"default/main\"} 0"));
+    let figure = |text: &str, name: &str| {
+        let line =
+            text.lines().find(|line| line.starts_with(&format!("buildbot_status_feed_{name}{{")));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap()
+    };
+    for name in ["journal_oldest_age_seconds", "consumer_backlog_age_seconds", "disk_free_bytes"] {
+        assert!(figure(&before, name) > 0.0, "{name} in {before}");
+    }
+    for _ in 0..7 {
+        let (_, at) = next(&mut reader).await;
+        reader.acknowledge(at, None).await.unwrap();
+    }
+    feed.refresh_metrics().await;
+    assert!(figure(&text(), "consumer_backlog_age_seconds") == 0.0);
     feed.forget("mail").await.unwrap();
     feed.refresh_metrics().await;
     assert!(!text().contains("consumer=\"mail\""));

@@ -6,13 +6,17 @@ mod session;
 
 pub(crate) use paging::PAGE;
 
-use crate::{ClientError, LogChunk, LogSource, Settings};
+use crate::{ClientError, LogChunk, LogSource, Metrics, Settings};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use model::LogId;
 use reqwest::{Response, StatusCode, header};
 use serde_json::Value;
 use session::Session;
-use std::{sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use url::Url;
 
 /// Most bytes of one answer.
@@ -31,6 +35,7 @@ struct Inner {
     http: reqwest::Client,
     tls: Arc<rustls::ClientConfig>,
     session: Session,
+    metrics: Metrics,
 }
 
 impl Client {
@@ -61,6 +66,7 @@ impl Client {
             http,
             tls,
             session: Session::new(settings.login.clone()),
+            metrics: settings.metrics.clone(),
         })))
     }
 
@@ -114,6 +120,13 @@ impl Client {
     }
 
     async fn read(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        let began = Instant::now();
+        let result = self.get(path).await;
+        self.0.metrics.request(path, &status(&result), began.elapsed());
+        result
+    }
+
+    async fn get(&self, path: &str) -> Result<Vec<u8>, ClientError> {
         let mut request =
             self.0.http.get(self.address(path)?).header(header::ACCEPT, "application/json");
         if let Some(cookie) = self.cookie().await? {
@@ -121,6 +134,19 @@ impl Client {
         }
         let response = request.send().await.map_err(|e| failed(&e, path, self.0.timeout))?;
         body(checked(response, path)?, path, self.0.timeout).await
+    }
+}
+
+/// How a read ended: an HTTP status where there was one that says it.
+fn status(result: &Result<Vec<u8>, ClientError>) -> Cow<'static, str> {
+    match result {
+        Ok(_) => "200".into(),
+        Err(ClientError::NotFound(_)) => "404".into(),
+        Err(ClientError::Status { status, .. }) => status.to_string().into(),
+        Err(ClientError::Denied(_)) => "denied".into(),
+        Err(ClientError::Slow { .. }) => "timeout".into(),
+        Err(ClientError::Unreachable(_)) => "unreachable".into(),
+        Err(_) => "unusable".into(),
     }
 }
 

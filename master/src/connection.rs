@@ -55,6 +55,7 @@ pub async fn run_with(
                 state_of(&error, &settings, restarting)
             }
         };
+        settings.metrics.reconnects(state.kind);
         if was_live {
             sink.live(Live::Master { connected: false, text: state.text.clone() });
         }

@@ -28,6 +28,29 @@ pub(crate) enum Message {
     Garbage(String),
 }
 
+impl Message {
+    /// What it is about, as one of a few words: the resource of an event.
+    pub(crate) fn kind(&self) -> &'static str {
+        use Observation as O;
+        match self {
+            Self::Answer { .. } => "answers",
+            Self::Builders | Self::Observation(O::Builders(_)) => "builders",
+            Self::Garbage(_) => "garbage",
+            Self::Observation(seen) => match seen {
+                O::Build { .. } | O::BuildHint(_) | O::Properties(..) => "builds",
+                O::Step(..) => "steps",
+                O::Log(..) => "logs",
+                O::Change(_) => "changes",
+                O::Buildset { .. } => "buildsets",
+                O::Request(_) | O::RequestHint(_) => "buildrequests",
+                O::Worker(_) | O::Workers(_) => "workers",
+                _ => "other",
+            },
+            Self::Other => "other",
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Wire {
     #[serde(default)]

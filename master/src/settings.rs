@@ -1,6 +1,6 @@
 //! How a master is reached.
 
-use crate::Watch;
+use crate::{Metrics, Watch};
 use std::{fmt, time::Duration};
 use url::Url;
 
@@ -25,6 +25,8 @@ pub struct Settings {
     pub ping: Duration,
     /// Logs that somebody watches grow.
     pub watch: Watch,
+    /// Where figures go; unregistered by default.
+    pub metrics: Metrics,
 }
 
 impl Settings {
@@ -45,6 +47,7 @@ impl Settings {
             timeout: Duration::from_secs(30),
             ping: Duration::from_secs(10),
             watch: Watch::default(),
+            metrics: Metrics::default(),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! ends the connection too, rather than holding frames back in the master's memory.
 
 use crate::{
-    Client, ClientError, Settings,
+    Client, ClientError, Metrics, Settings,
     assembler::Observation,
     frames::{self, Message},
 };
@@ -74,7 +74,7 @@ impl Socket {
                 }
                 other => other?,
             };
-            let early = subscribe(&mut stream).await?;
+            let early = subscribe(&mut stream, &settings.metrics).await?;
             Ok::<_, ClientError>((stream, early))
         };
         let (stream, early) = timeout(settings.timeout, ready).await.map_err(slow)??;
@@ -133,7 +133,7 @@ fn lost(error: &Error) -> ClientError {
 }
 
 /// Subscribes to everything; gives what came before the acknowledgements.
-async fn subscribe(stream: &mut Stream) -> Result<Vec<Incoming>, ClientError> {
+async fn subscribe(stream: &mut Stream, metrics: &Metrics) -> Result<Vec<Incoming>, ClientError> {
     let mut waiting = BTreeSet::new();
     for (id, path) in (1..).zip(EVERYTHING) {
         send(stream, "startConsuming", Some(path), id).await?;
@@ -146,7 +146,9 @@ async fn subscribe(stream: &mut Stream) -> Result<Vec<Incoming>, ClientError> {
         };
         let message = message.map_err(|e| lost(&e))?;
         if let Wire::Text(text) = message {
-            match frames::read(&text) {
+            let message = frames::read(&text);
+            metrics.frame(message.kind());
+            match message {
                 Message::Answer { id, refused: None } => {
                     waiting.remove(&id);
                 }
@@ -238,8 +240,12 @@ impl Reader {
     }
 
     fn take(&self, text: &str) -> Result<(), ClientError> {
-        match incoming(frames::read(text)) {
+        let message = frames::read(text);
+        let metrics = &self.settings.metrics;
+        metrics.frame(message.kind());
+        match incoming(message) {
             Some(incoming) => self.sender.try_send(incoming).map_err(|_| {
+                metrics.overflowed();
                 ClientError::Unreachable(format!("more than {QUEUE} frames wait to be written"))
             }),
             None => Ok(()),

@@ -56,8 +56,53 @@ pub enum StateKind {
 }
 
 impl StateKind {
+    /// All kinds.
+    pub const ALL: [Self; 11] = [
+        Self::Connecting,
+        Self::CatchingUp,
+        Self::Live,
+        Self::Down,
+        Self::Restarting,
+        Self::Slow,
+        Self::Denied,
+        Self::OldApi,
+        Self::NotBuildbot,
+        Self::Halted,
+        Self::FeedAway,
+    ];
+
+    /// The kind as one word, the same as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::CatchingUp => "catchingUp",
+            Self::Live => "live",
+            Self::Down => "down",
+            Self::Restarting => "restarting",
+            Self::Slow => "slow",
+            Self::Denied => "denied",
+            Self::OldApi => "oldApi",
+            Self::NotBuildbot => "notBuildbot",
+            Self::Halted => "halted",
+            Self::FeedAway => "feedAway",
+        }
+    }
+
     /// Whether the master is read at present.
     pub fn is_connected(self) -> bool {
         matches!(self, Self::CatchingUp | Self::Live)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::StateKind;
+
+    #[test]
+    fn a_kind_has_the_same_name_in_figures_and_in_json() {
+        for kind in StateKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::{StartError, as_bytes, as_text, secret};
 use crate::plan::MasterPlan;
 use crds::secrets::SecretSource;
 use master::{Client, LogSource, Login, MasterState, PlayOptions, Recording, Settings, StateKind};
+use prometheus::Registry;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -28,11 +29,13 @@ impl Origin {
         self,
         plan: &MasterPlan,
         secrets: &SecretSource,
+        registry: &Registry,
     ) -> Result<Ready, StartError> {
         match self {
             Self::Recording(recording, options) => Ok(Ready::Recording(recording, options)),
             Self::Master => {
-                let settings = settings(plan, secrets)?;
+                let mut settings = settings(plan, secrets)?;
+                settings.metrics = master::Metrics::register(registry, &plan.full_name())?;
                 let client = Client::new(&settings).map_err(|error| StartError::Settings {
                     kind: "Master",
                     name: plan.name.clone(),

@@ -114,18 +114,21 @@ impl Store {
     /// Refuses a batch while less than the reserve is free, before it can fail half way and cost a
     /// reopening.
     pub(crate) fn check_room(&self) -> Result<(), StoreError> {
-        let Some(dir) = self.file.parent() else { return Ok(()) };
-        match rustix::fs::statvfs(dir) {
-            Ok(stat) if stat.f_bavail.saturating_mul(stat.f_frsize) < self.min_free_bytes => {
-                Err(StoreError::DiskFull(format!(
-                    "less than {} MB are free in {}",
-                    self.min_free_bytes >> 20,
-                    dir.display()
-                )))
-            }
+        match self.free_bytes() {
+            Some(free) if free < self.min_free_bytes => Err(StoreError::DiskFull(format!(
+                "less than {} MB are free in {}",
+                self.min_free_bytes >> 20,
+                self.file.parent().unwrap_or(&self.file).display()
+            ))),
             // What the system does not tell is found out by writing.
             _ => Ok(()),
         }
+    }
+
+    /// Bytes that are free for us on the journal's disk, if the system tells.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(self.file.parent()?).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
     /// Opens the file anew, unless somebody did so since it was opened for the `opened`th time.

@@ -146,6 +146,7 @@ impl Writer {
         if !ingest.is_empty()
             && let Err(error) = self.shared.store.check_room()
         {
+            self.shared.metrics.failed(&error);
             for (_, reply) in ingest.drain(..) {
                 let _ = reply.send(Err(error.clone()));
             }
@@ -210,6 +211,7 @@ impl Writer {
             }
             Err(error) => {
                 let alone = ingest.is_empty();
+                self.shared.metrics.failed(&error);
                 tracing::warn!(%error, "a commit failed");
                 for (_, reply) in ingest {
                     let _ = reply.send(Err(error.clone()));

@@ -119,6 +119,7 @@ impl<'a, S: Sink> Session<'a, S> {
 
     /// Subscribes, and catches up while frames queue.
     async fn connect(&mut self) -> Result<Socket, End> {
+        let began = Instant::now();
         let meta = self.client.meta().await?;
         let socket = Socket::open(self.client, self.settings).await?;
         let text = format!("connected to {}; reading what was missed", self.settings.url);
@@ -144,17 +145,23 @@ impl<'a, S: Sink> Session<'a, S> {
             seen.extend(survey.next(self.client).await?);
             std::mem::take(&mut seen).into_iter().for_each(|o| self.observe(o));
             self.meet_all().await?;
-            by_time(&mut self.batch.events);
-            self.flush().await?;
+            self.flush_found().await?;
             if survey.is_done() {
                 break;
             }
         }
         self.observe(Observation::CaughtUp);
         self.meet_all().await?;
-        by_time(&mut self.batch.events);
-        self.flush().await?;
+        self.flush_found().await?;
+        self.settings.metrics.caught_up(began.elapsed());
         Ok(socket)
+    }
+
+    /// Commits what was found by catching up, in the order in which it happened.
+    async fn flush_found(&mut self) -> Result<(), SinkError> {
+        by_time(&mut self.batch.events);
+        self.settings.metrics.found(&self.batch.events);
+        self.flush().await
     }
 
     /// Whether the master still has the builds that are known.
