@@ -1,69 +1,21 @@
 //! The loop of a target that sends many records in one request.
 
 use crate::{
-    Acks, BatchTarget, Metrics, Options, RunError, SendError, Sent, Source, TargetState,
-    run::{age, letter},
+    Acks, BatchOptions, BatchTarget, Metrics, RunError, SendError, Sent, Source,
+    attempt::{self, age, letter},
+    redact::redact,
     state::Health,
     tally::Tally,
 };
 use feed::StateChange;
 use model::{Backoff, Position, Record};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 /// The key of a target's state in the journal.
 const STATE: &str = "batch";
-
-/// How a batching target is driven.
-#[derive(Clone, Debug)]
-pub struct BatchOptions {
-    /// The resource's name, for metrics and logs.
-    pub name: String,
-    /// Most records in one request.
-    pub max_items: usize,
-    /// A request this large or larger is halved; a single record this large is a dead letter.
-    pub max_bytes: usize,
-    /// How long a record waits for others after the last request.
-    pub delay: Duration,
-    /// Time between attempts after a failure; each carries one record until one is taken.
-    pub retry: Duration,
-    /// Waits while the receiver is misconfigured, or throttles without a time.
-    pub hold: Backoff,
-    /// The deadline of one request.
-    pub attempt_timeout: Duration,
-    /// Records read ahead.
-    pub window: usize,
-    /// Where the present state goes.
-    pub state: watch::Sender<TargetState>,
-}
-
-impl BatchOptions {
-    /// 0.8's defaults, under a resource's name.
-    pub fn new(name: impl Into<String>) -> Self {
-        let Options { name, hold, attempt_timeout, state, .. } = Options::new(name);
-        Self {
-            name,
-            max_items: 200,
-            max_bytes: 1 << 20,
-            delay: Duration::from_secs(1),
-            retry: Duration::from_secs(5),
-            hold,
-            attempt_timeout,
-            window: 256,
-            state,
-        }
-    }
-
-    /// Follows the state.
-    pub fn watch(&self) -> watch::Receiver<TargetState> {
-        self.state.subscribe()
-    }
-}
 
 /// A record that waits for its request.
 struct Waiting<T: BatchTarget> {
@@ -149,13 +101,17 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
             self.tally.skipped("not-selected");
             return self.acknowledge(record.position, None).await;
         }
+        if attempt::too_old(&record, self.options.catch_up) {
+            self.tally.skipped("too-old");
+            return self.acknowledge(record.position, None).await;
+        }
         match self.target.compose(&mut self.state, &record) {
             Ok(item) => {
                 let after = self.state.clone();
                 self.queue.push_back(Waiting { record, item: Arc::new(item), after, attempts: 0 });
                 Ok(())
             }
-            Err(error) => self.bury(&record, "compose", error.to_string(), 0).await,
+            Err(error) => self.bury(&record, "compose", &error.0, 0).await,
         }
     }
 
@@ -171,9 +127,10 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
         &self,
         record: &Record,
         class: &'static str,
-        text: String,
+        text: &str,
         attempts: u32,
     ) -> Result<(), RunError> {
+        let text = redact(text, &self.target.secrets());
         tracing::warn!(position = %record.position, identity = %record.identity, class, text, "given up, kept as a dead letter");
         let letter = letter(class, &text, attempts);
         self.acks.park(record.position, letter).await.map_err(|error| self.fail(error))?;
@@ -208,6 +165,10 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
 
     /// Makes one request; says how long to wait for the next.
     async fn push(&mut self) -> Result<Duration, RunError> {
+        self.skip_too_old().await?;
+        if self.queue.is_empty() {
+            return Ok(Duration::ZERO);
+        }
         let Some(chunk) = self.chunk() else {
             return self
                 .drop_first("too-large", format!("larger than {} bytes", self.options.max_bytes))
@@ -225,12 +186,13 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
                 feed::trace::link(&span, identity);
             }
         }
-        let limit = self.options.attempt_timeout;
-        let sent = timeout(limit, self.target.send(&items)).instrument(span).await;
-        let result = sent.unwrap_or_else(|_| {
-            Err(SendError::Transient(format!("no answer within {} s", limit.as_secs_f32())))
-        });
-        let result = result.map(|()| Sent::Whole);
+        let cost = self.target.cost(&items);
+        let (limit, secrets) = (self.options.attempt_timeout, self.target.secrets());
+        let attempt = async {
+            attempt::afford(&self.options.budget, &cost, &self.tally).await?;
+            attempt::within(limit, &secrets, self.target.send(&items)).await
+        };
+        let result = attempt.instrument(span).await.map(|()| Sent::Whole);
         self.tally.attempt(&result);
         for waiting in self.queue.iter_mut().take(chunk) {
             waiting.attempts += 1;
@@ -248,12 +210,12 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
                 let hold = self.hold.next_wait();
                 self.tally.retry(&error);
                 let wait = match &error {
-                    SendError::Throttled { after: Some(after), .. } => {
-                        (*after).max(self.options.retry)
+                    SendError::Throttled { after, .. } => {
+                        let wait = after.unwrap_or(hold).max(self.options.retry);
+                        self.options.budget.hold(wait);
+                        wait
                     }
-                    SendError::Throttled { .. } | SendError::Misconfigured(_) => {
-                        hold.max(self.options.retry)
-                    }
+                    SendError::Misconfigured(_) => hold.max(self.options.retry),
                     // Refused as a whole: which one it is, single tries will tell, at once.
                     SendError::Permanent(_) => Duration::ZERO,
                     SendError::Transient(_) | SendError::PutOff(_) => self.options.retry,
@@ -262,6 +224,21 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
                 Ok(wait)
             }
         }
+    }
+
+    /// Drops what grew too old while the receiver could not be reached.
+    async fn skip_too_old(&mut self) -> Result<(), RunError> {
+        while let Some(first) = self.queue.front() {
+            if !attempt::too_old(&first.record, self.options.catch_up) {
+                return Ok(());
+            }
+            // Its number is used up.
+            let state = StateChange::set(STATE, self.target.save(&first.after));
+            self.acknowledge(first.record.position, Some(state)).await?;
+            self.tally.skipped("too-old");
+            self.queue.pop_front();
+        }
+        Ok(())
     }
 
     async fn drop_first(
@@ -273,7 +250,7 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
             // Its number is used up, whatever comes of it.
             let state = StateChange::set(STATE, self.target.save(&first.after));
             self.acks.save(state).await.map_err(|error| self.fail(error))?;
-            self.bury(&first.record, class, text, first.attempts).await?;
+            self.bury(&first.record, class, &text, first.attempts).await?;
         }
         Ok(Duration::ZERO)
     }

@@ -24,7 +24,7 @@ struct State {
 
 /// The right to make one attempt.
 pub struct Pass<'a> {
-    _alone: Option<MutexGuard<'a, ()>>,
+    alone: Option<MutexGuard<'a, ()>>,
 }
 
 impl Gate {
@@ -44,16 +44,21 @@ impl Gate {
     /// Waits until an attempt may be made.
     pub async fn pass(&self) -> Pass<'_> {
         if self.until().is_none() {
-            return Pass { _alone: None };
+            return Pass { alone: None };
         }
         let alone = self.probe.lock().await;
         match self.until() {
-            None => Pass { _alone: None },
+            None => Pass { alone: None },
             Some(until) => {
                 tokio::time::sleep_until(until).await;
-                Pass { _alone: Some(alone) }
+                Pass { alone: Some(alone) }
             }
         }
+    }
+
+    /// Whether a pass that was given still holds.
+    pub fn admits(&self, pass: &Pass<'_>) -> bool {
+        pass.alone.is_some() || self.until().is_none()
     }
 
     /// Shuts it for as long as the peer asked, or for the next hold; says how long that is.

@@ -9,22 +9,28 @@
 //! with the same identity, because `decide` and `compose` are pure functions of the record.
 //! `README.md` lists the rules; the module `compliance` proves them for each target.
 
+mod attempt;
 mod batch;
+pub mod budget;
 #[cfg(feature = "compliance")]
 pub mod compliance;
 mod error;
 mod gate;
 mod metrics;
+mod options;
+mod redact;
 mod run;
 mod source;
 mod state;
 mod tally;
 mod target;
 
-pub use batch::{BatchOptions, run_batch};
+pub use batch::run_batch;
 pub use error::{ComposeError, RunError, SendError};
 pub use metrics::Metrics;
-pub use run::{Options, run};
+pub use options::{BatchOptions, Options};
+pub use redact::redact;
+pub use run::run;
 pub use source::{Acks, Source};
 pub use state::{Health, Problem, TargetState};
-pub use target::{BatchTarget, Sent, Target};
+pub use target::{BatchTarget, MESSAGES, Sent, Target};

@@ -16,6 +16,8 @@ use prometheus::{
 /// | `buildbot_status_delivery_dead_letters_total` | target, kind, reason | records given up |
 /// | `buildbot_status_deliveries_in_flight` | target, kind | records at work |
 /// | `buildbot_status_delivery_backlog` | target, kind | records in the journal that are not done |
+/// | `buildbot_status_delivery_budget_wait_seconds` | target, kind | how long an attempt waited for its credential's budget |
+/// | `buildbot_status_delivery_budget_remaining` | target, kind, limit | what the last attempt left of a limit |
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub(crate) deliveries: IntCounterVec,
@@ -25,11 +27,16 @@ pub struct Metrics {
     pub(crate) dead: IntCounterVec,
     pub(crate) in_flight: IntGaugeVec,
     pub(crate) backlog: IntGaugeVec,
+    pub(crate) budget_wait: HistogramVec,
+    pub(crate) budget_left: IntGaugeVec,
 }
 
 /// From half a second (the master's clock has whole seconds) to a day.
 const LAG_BUCKETS: [f64; 12] =
     [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 21_600.0, 86_400.0];
+
+/// From no wait worth speaking of to the longest period of a limit.
+const WAIT_BUCKETS: [f64; 8] = [0.01, 0.1, 1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0];
 
 impl Default for Metrics {
     /// Figures that nobody sees, for tests.
@@ -94,6 +101,19 @@ impl Metrics {
             )?,
             in_flight: gauge("deliveries_in_flight", "Records at work.")?,
             backlog: gauge("delivery_backlog", "Records in the journal that are not done.")?,
+            budget_wait: HistogramVec::new(
+                HistogramOpts::new(
+                    "buildbot_status_delivery_budget_wait_seconds",
+                    "How long an attempt waited for the budget of its credential.",
+                )
+                .const_label("master", master)
+                .buckets(WAIT_BUCKETS.into()),
+                &["target", "kind"],
+            )?,
+            budget_left: IntGaugeVec::new(
+                opts("delivery_budget_remaining", "What the last attempt left of a limit."),
+                &["target", "kind", "limit"],
+            )?,
         };
         register(Box::new(metrics.deliveries.clone()))?;
         register(Box::new(metrics.attempts.clone()))?;
@@ -102,6 +122,8 @@ impl Metrics {
         register(Box::new(metrics.lag.clone()))?;
         register(Box::new(metrics.in_flight.clone()))?;
         register(Box::new(metrics.backlog.clone()))?;
+        register(Box::new(metrics.budget_wait.clone()))?;
+        register(Box::new(metrics.budget_left.clone()))?;
         Ok(metrics)
     }
 }

@@ -1,63 +1,22 @@
 //! The loop of a target that sends one message a record.
 
 use crate::{
-    Acks, Metrics, RunError, SendError, Sent, Source, Target, TargetState, gate::Gate,
-    state::Health, tally::Tally,
+    Acks, Metrics, Options, RunError, SendError, Sent, Source, Target,
+    attempt::{self, age, letter},
+    budget::Cost,
+    gate::{Gate, Pass},
+    redact::redact,
+    state::Health,
+    tally::Tally,
 };
-use feed::DeadLetter;
-use model::{Backoff, BuilderId, Record, Timestamp};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use model::{BuilderId, Record};
+use std::{collections::HashMap, sync::Arc};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit, oneshot, watch},
+    sync::{Semaphore, SemaphorePermit, oneshot},
     task::JoinSet,
-    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-
-/// How a target is driven.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The resource's name, for metrics and logs.
-    pub name: String,
-    /// Records at work at once, those that wait for a retry included.
-    pub window: usize,
-    /// Attempts at once, each until its acknowledgement is on disk: so this is also the most
-    /// messages that a kill repeats.
-    pub parallel: usize,
-    /// The deadline of one attempt.
-    pub attempt_timeout: Duration,
-    /// Waits between attempts after a transient failure.
-    pub backoff: Backoff,
-    /// Waits of the whole target while it is misconfigured, or throttled without a time.
-    pub hold: Backoff,
-    /// A record that is this much older than its event is given up at its next transient
-    /// failure (SMTP's usual five days, RFC 5321 §4.5.4.1); before that it is tried for ever.
-    pub max_age: Duration,
-    /// Where the present state goes.
-    pub state: watch::Sender<TargetState>,
-}
-
-impl Options {
-    /// The defaults, under a resource's name.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            window: 256,
-            parallel: 4,
-            attempt_timeout: Duration::from_secs(60),
-            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(120)),
-            hold: Backoff::new(Duration::from_secs(15), Duration::from_secs(300)),
-            max_age: Duration::from_secs(5 * 24 * 3600),
-            state: watch::Sender::default(),
-        }
-    }
-
-    /// Follows the state.
-    pub fn watch(&self) -> watch::Receiver<TargetState> {
-        self.state.subscribe()
-    }
-}
 
 /// Drives `target` with the records of `source` until `cancel`; then attempts in progress are
 /// dropped, and their records are handed out again by the next run.
@@ -174,9 +133,10 @@ impl<T: Target, A: Acks> Line<T, A> {
         &self,
         record: &Record,
         class: &'static str,
-        text: String,
+        text: &str,
         attempts: u32,
     ) -> Result<(), A::Error> {
+        let text = redact(text, &self.target.secrets());
         tracing::warn!(class, text, attempts, "given up, kept as a dead letter");
         self.acks.park(record.position, letter(class, &text, attempts)).await?;
         self.tally.dead(class, text);
@@ -191,15 +151,26 @@ impl<T: Target, A: Acks> Line<T, A> {
         let mut message = match self.target.compose(record) {
             Ok(Some(message)) => message,
             Ok(None) => return self.skip(record, "nobody").await,
-            Err(error) => return self.bury(record, "compose", error.to_string(), 0).await,
+            Err(error) => return self.bury(record, "compose", &error.0, 0).await,
         };
         let mut attempts = 0;
         let mut backoff = self.options.backoff;
+        let mut begun = false;
         loop {
-            attempts += 1;
             // Held until the acknowledgement is on disk: a kill repeats at most as many messages
             // as may be attempted at once.
-            let (result, permit) = self.attempt(&mut message).await;
+            let turn_of_all = self.turn(&self.target.cost(&message)).await;
+            // Some may have it already; then the others get it too.
+            if !begun && attempt::too_old(record, self.options.catch_up) {
+                return self.skip(record, "too-old").await;
+            }
+            let result = match &turn_of_all {
+                Ok((_, pass)) => {
+                    attempts += 1;
+                    self.attempt(&mut message, pass).await
+                }
+                Err(error) => Err(error.clone()),
+            };
             match result {
                 Ok(Sent::Whole) => {
                     self.acks.acknowledge(record.position, None).await?;
@@ -208,6 +179,7 @@ impl<T: Target, A: Acks> Line<T, A> {
                     return Ok(());
                 }
                 Ok(Sent::Partly(text)) => {
+                    let text = redact(&text, &self.target.secrets());
                     tracing::warn!(text, "delivered in part; the rest is kept as a dead letter");
                     self.acks.park(record.position, letter("partly", &text, attempts)).await?;
                     self.tally.delivered(record, "partly");
@@ -215,19 +187,21 @@ impl<T: Target, A: Acks> Line<T, A> {
                     return Ok(());
                 }
                 Err(SendError::Permanent(text)) => {
-                    return self.bury(record, "permanent", text, attempts).await;
+                    return self.bury(record, "permanent", &text, attempts).await;
                 }
                 Err(error @ (SendError::Transient(_) | SendError::PutOff(_))) => {
                     if age(record) > self.options.max_age {
-                        return self.bury(record, "expired", error.to_string(), attempts).await;
+                        let text = error.to_string();
+                        return self.bury(record, "expired", &text, attempts).await;
                     }
                     if matches!(error, SendError::PutOff(_)) {
+                        begun = true;
                         turn.done = None;
                     }
                     let delay = backoff.next_wait();
                     tracing::info!(%error, attempts, ?delay, "tried again later");
                     self.tally.retry(&error);
-                    drop(permit);
+                    drop(turn_of_all);
                     tokio::time::sleep(delay).await;
                 }
                 // The gate holds everybody back.
@@ -238,27 +212,33 @@ impl<T: Target, A: Acks> Line<T, A> {
         }
     }
 
-    /// One attempt, when there is room for it.
-    async fn attempt(
-        &self,
-        message: &mut T::Message,
-    ) -> (Result<Sent, SendError>, Option<SemaphorePermit<'_>>) {
-        let pass = self.gate.pass().await;
-        let Ok(permit) = self.attempts.acquire().await else {
-            // Only a closed semaphore fails, and nobody closes it.
-            return (Err(SendError::Transient("the target stops".into())), None);
-        };
-        let limit = self.options.attempt_timeout;
-        let began = Instant::now();
-        let result = timeout(limit, self.target.send(message)).await.unwrap_or_else(|_| {
-            Err(SendError::Transient(format!("no answer within {} s", limit.as_secs_f32())))
-        });
+    /// Waits until an attempt may be made: for room, then until the peer wants something, then
+    /// for the budget. Those that wait for room have not passed the gate, so a refusal of the
+    /// whole target stops them all.
+    async fn turn(&self, cost: &Cost) -> Result<(SemaphorePermit<'_>, Pass<'_>), SendError> {
+        let permit = self.attempts.acquire().await;
+        // Only a closed semaphore fails, and nobody closes it.
+        let permit = permit.map_err(|_| SendError::Transient("the target stops".to_owned()))?;
+        loop {
+            let pass = self.gate.pass().await;
+            attempt::afford(&self.options.budget, cost, &self.tally).await?;
+            if self.gate.admits(&pass) {
+                return Ok((permit, pass));
+            }
+        }
+    }
+
+    /// One attempt.
+    async fn attempt(&self, message: &mut T::Message, _: &Pass<'_>) -> Result<Sent, SendError> {
+        let (limit, secrets) = (self.options.attempt_timeout, self.target.secrets());
+        let result = attempt::within(limit, &secrets, self.target.send(message)).await;
         self.tally.attempt(&result);
         match &result {
             Ok(_) => self.gate.open(),
             Err(error @ SendError::Throttled { after, .. }) => {
                 let least = self.options.backoff.bound();
                 let wait = self.gate.shut(after.map(|after| after.max(least)));
+                self.options.budget.hold(wait);
                 tracing::warn!(%error, ?wait, "the peer asks for patience; the target waits");
             }
             Err(error @ SendError::Misconfigured(_)) => {
@@ -269,26 +249,6 @@ impl<T: Target, A: Acks> Line<T, A> {
             Err(SendError::Permanent(_) | SendError::PutOff(_)) => self.gate.open(),
             Err(SendError::Transient(_)) => {}
         }
-        tracing::debug!(elapsed = ?began.elapsed(), ok = result.is_ok(), "attempt");
-        drop(pass);
-        (result, Some(permit))
-    }
-}
-
-/// How old the event is. An event without a time counts from its journaling.
-pub(crate) fn age(record: &Record) -> Duration {
-    let happened = record.happened_at().unwrap_or(Timestamp(record.journaled_ms / 1000));
-    Duration::from_secs(Timestamp::now().seconds_since(happened))
-}
-
-/// Most characters of a reason that are kept: a peer's answer may be long.
-const REASON: usize = 2000;
-
-pub(crate) fn letter(class: &str, text: &str, attempts: u32) -> DeadLetter {
-    DeadLetter {
-        class: class.to_owned(),
-        text: text.chars().take(REASON).collect(),
-        attempts,
-        at_ms: Timestamp::now().0.saturating_mul(1000),
+        result
     }
 }

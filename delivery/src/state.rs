@@ -14,7 +14,7 @@ pub enum Health {
     Delivering,
     /// The last attempt failed and is repeated.
     Retrying,
-    /// The peer asked for patience.
+    /// The peer asked for patience, or the credential's budget is spent.
     Throttled,
     /// Somebody has to change a setting; records wait.
     Misconfigured,
@@ -49,7 +49,7 @@ pub struct TargetState {
     pub last_error: Option<Problem>,
     /// Records that the peer took.
     pub delivered: u64,
-    /// Records that were of no interest, or had nobody to be sent to.
+    /// Records that were of no interest, had nobody to be sent to, or were too old.
     pub skipped: u64,
     /// Attempts that failed and were repeated.
     pub retried: u64,

@@ -2,6 +2,7 @@
 
 use crate::{Health, Metrics, Problem, SendError, Sent, TargetState};
 use model::{Record, Timestamp};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::watch;
 
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ impl Tally {
 
     pub fn delivered(&self, record: &Record, outcome: &str) {
         self.done(outcome, "");
-        let age = crate::run::age(record).as_secs_f64();
+        let age = crate::attempt::age(record).as_secs_f64();
         self.metrics.lag.with_label_values(&[self.name.as_str(), self.kind]).observe(age);
         self.state.send_modify(|s| {
             s.delivered += 1;
@@ -79,6 +80,21 @@ impl Tally {
             s.dead_letters += 1;
             s.last_error = Some(Problem { at: Timestamp::now(), class, text });
         });
+    }
+
+    /// An attempt waits for its credential's budget.
+    pub fn waits_for_budget(&self) {
+        self.health(Health::Throttled);
+    }
+
+    /// An attempt may be made; `left` is what it leaves of each limit.
+    pub fn afforded(&self, waited: Duration, left: &BTreeMap<&'static str, u32>) {
+        let labels = [self.name.as_str(), self.kind];
+        self.metrics.budget_wait.with_label_values(&labels).observe(waited.as_secs_f64());
+        for (limit, left) in left {
+            let labels = [self.name.as_str(), self.kind, limit];
+            self.metrics.budget_left.with_label_values(&labels).set(i64::from(*left));
+        }
     }
 
     pub fn retry(&self, error: &SendError) {

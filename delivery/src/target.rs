@@ -1,6 +1,6 @@
 //! What a target is.
 
-use crate::{ComposeError, SendError};
+use crate::{ComposeError, SendError, budget::Cost};
 use model::Record;
 use std::sync::Arc;
 
@@ -13,6 +13,9 @@ pub enum Sent {
     /// with this text, and is not sent again.
     Partly(String),
 }
+
+/// The limit of a budget that each message or request counts for, unless its target says otherwise.
+pub const MESSAGES: &str = "messages";
 
 /// A sink that sends one message a record.
 ///
@@ -33,6 +36,16 @@ pub trait Target: Send + Sync + 'static {
     /// # Errors
     /// [`ComposeError`] makes the record a dead letter.
     fn compose(&self, record: &Record) -> Result<Option<Self::Message>, ComposeError>;
+
+    /// What an attempt takes from the budget of the target's credential.
+    fn cost(&self, _message: &Self::Message) -> Cost {
+        Cost::of_one(MESSAGES)
+    }
+
+    /// What must not be told in errors: passwords and tokens, as the peer sees them.
+    fn secrets(&self) -> Vec<&str> {
+        Vec::new()
+    }
 
     /// Hands the message over. Returns only when the peer has taken it. Dropped at the deadline
     /// of an attempt and when the process stops.
@@ -82,6 +95,16 @@ pub trait BatchTarget: Send + Sync + 'static {
         1
     }
 
+    /// What a request takes from the budget of the target's credential.
+    fn cost(&self, _items: &[&Self::Item]) -> Cost {
+        Cost::of_one(MESSAGES)
+    }
+
+    /// What must not be told in errors: passwords and tokens, as the peer sees them.
+    fn secrets(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// Hands the items over in one request. Returns only when the peer has taken them all.
     ///
     /// # Errors
@@ -103,6 +126,14 @@ impl<T: Target> Target for Arc<T> {
 
     fn compose(&self, record: &Record) -> Result<Option<Self::Message>, ComposeError> {
         T::compose(self, record)
+    }
+
+    fn cost(&self, message: &Self::Message) -> Cost {
+        T::cost(self, message)
+    }
+
+    fn secrets(&self) -> Vec<&str> {
+        T::secrets(self)
     }
 
     async fn send(&self, message: &mut Self::Message) -> Result<Sent, SendError> {
@@ -145,6 +176,14 @@ impl<T: BatchTarget> BatchTarget for Arc<T> {
 
     fn count(&self, item: &Self::Item) -> usize {
         T::count(self, item)
+    }
+
+    fn cost(&self, items: &[&Self::Item]) -> Cost {
+        T::cost(self, items)
+    }
+
+    fn secrets(&self) -> Vec<&str> {
+        T::secrets(self)
     }
 
     async fn send(&self, items: &[&Self::Item]) -> Result<(), SendError> {

@@ -178,6 +178,9 @@ async fn a_misconfigured_target_waits_as_a_whole_says_so_and_loses_nothing() {
     let held = state.wait_for(|s| s.health == Health::Misconfigured).await.unwrap().clone();
     assert_eq!(held.last_error.unwrap().text, "535 wrong password");
     assert_eq!((held.delivered, held.dead_letters), (0, 0));
+    // Nine more builders have a record, and nobody tries before the shortest hold is over.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(attempts.load(Ordering::SeqCst), 1);
     state.wait_for(|s| s.delivered == 100).await.unwrap();
     assert_eq!(state.borrow().health, Health::Delivering);
     // One probe at a time: 100 that were taken and no more refusals than the peer gave.
