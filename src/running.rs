@@ -82,6 +82,7 @@ pub struct Running {
     tasks: JoinSet<()>,
     feeds: Vec<AnyFeed>,
     health: Health,
+    budgets: delivery::budget::Budgets,
     outbox: Option<PathBuf>,
     /// Pages that are served, in the order of their documents.
     pub pages: Vec<Pages>,
@@ -95,6 +96,7 @@ impl Running {
             tasks: JoinSet::new(),
             feeds: Vec::new(),
             health: health.clone(),
+            budgets: delivery::budget::Budgets::default(),
             outbox: None,
             pages: Vec::new(),
         }

@@ -34,7 +34,7 @@ impl Running {
             target = target.into_folder(folder.clone());
         }
         let target = Arc::new(target);
-        let options = mail::Mail::options(&name);
+        let options = target.options(&name, &self.budgets);
         let metrics = metrics.clone();
         let first = open(feed, "mail", &name, spec.suspend).await?;
         self.supervise(feed, "mail", name, first, move |consumer, cancel| {
@@ -54,7 +54,7 @@ impl Running {
         let (name, spec) = (resource.metadata.name.clone().unwrap_or_default(), &resource.spec);
         let target = push(resource, secrets, about.clone())?;
         let target = Arc::new(target);
-        let options = http_push::HttpPush::options(&name, spec);
+        let options = target.options(&name, &self.budgets);
         let metrics = metrics.clone();
         let first = open(feed, "http_push", &name, spec.suspend).await?;
         self.supervise(feed, "http_push", name, first, move |consumer, cancel| {

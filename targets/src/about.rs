@@ -1,5 +1,6 @@
 //! What targets know beside their settings and the records.
 
+use delivery::budget::Limit;
 use model::{Builder, BuilderId};
 use render::Site;
 use std::{collections::BTreeMap, sync::Arc};
@@ -36,6 +37,11 @@ impl BuildError {
     pub(crate) fn new(field: impl Into<String>, text: impl std::fmt::Display) -> Self {
         Self { field: field.into(), text: format!("{text}") }
     }
+}
+
+/// The limits of `spec.rateLimit`.
+pub(crate) fn limits(limit: Option<&crds::RateLimit>) -> Vec<Limit> {
+    limit.map(|l| Limit::rate(delivery::MESSAGES, l.messages, l.period.get())).into_iter().collect()
 }
 
 /// The readers of PEM take a text without any certificate for an empty list, and then trust nobody.

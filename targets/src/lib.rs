@@ -8,6 +8,7 @@
 //! | `HttpPush` | [`http_push::HttpPush`] | [`delivery::run_batch`] |
 
 mod about;
+mod answer;
 pub mod http_push;
 pub mod mail;
 

@@ -12,6 +12,7 @@ use axum::{
 };
 use delivery::{
     BatchTarget, Health, SendError,
+    budget::Budgets,
     compliance::{Answer, Journal, Kit, Peer, Seen, records},
     run_batch,
 };
@@ -217,7 +218,7 @@ async fn run_to(
     let options = delivery::BatchOptions {
         hold: quick(),
         attempt_timeout: Duration::from_millis(500),
-        ..HttpPush::options("push", &spec)
+        ..push.options("push", &Budgets::default())
     };
     let mut state = options.watch();
     let cancel = CancellationToken::new();
@@ -377,7 +378,7 @@ async fn g07_the_push_complies() {
         let more = json!({ "bufferDelay": "1ms", "retryDelay": "2ms", "chunkSize": 3 });
         let spec = push_spec(&url, &more);
         let push = HttpPush::new(&spec, &Secrets::default(), about().fixed()).unwrap();
-        let options = HttpPush::options("push", &spec);
+        let options = push.options("push", &Budgets::default());
         Box::pin(run_batch(reader, push, options, metrics, cancel)) as delivery::compliance::Running
     };
     Kit { peer, start: Box::new(start), one_line: true }.check().await;

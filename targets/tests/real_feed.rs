@@ -4,7 +4,7 @@
 mod support;
 
 use axum::{Form, Router, routing::post};
-use delivery::{compliance, run_batch};
+use delivery::{budget::Budgets, compliance, run_batch};
 use feed::{ConsumerOptions, Feed, Options};
 use master::{Batch, Sink};
 use model::World;
@@ -31,7 +31,7 @@ async fn live(dir: &Path, url: &str, builds: std::ops::Range<usize>) {
 
     let spec = push_spec(url, &json!({ "bufferDelay": "1ms", "retryDelay": "5ms" }));
     let push = HttpPush::new(&spec, &Secrets::default(), about().fixed()).unwrap();
-    let options = HttpPush::options("push", &spec);
+    let options = push.options("push", &Budgets::default());
     let mut state = options.watch();
     let cancel = CancellationToken::new();
     let run = tokio::spawn(run_batch(consumer, push, options, metrics(), cancel.clone()));
@@ -88,7 +88,7 @@ async fn c02_two_pushes_of_one_journal_have_settings_and_places_of_their_own() {
         let more = json!({ "bufferDelay": "1ms", "retryDelay": "5ms", "builders": [builder] });
         let spec = push_spec(&url, &more);
         let push = HttpPush::new(&spec, &Secrets::default(), about().fixed()).unwrap();
-        let options = HttpPush::options(name, &spec);
+        let options = push.options(name, &Budgets::default());
         let state = options.watch();
         let run = run_batch(consumer, push, options, metrics.clone(), cancel.clone());
         pushes.push((builder, taken, state, tokio::spawn(run)));

@@ -1,6 +1,6 @@
 //! `HttpPush`: every event as JSON to a server (row G07).
 
-use super::{AT_LEAST_A_SECOND, MasterRef, SecretKeyRef, yes};
+use super::{AT_LEAST_A_SECOND, MasterRef, RateLimit, SecretKeyRef, yes};
 use crate::{Duration, Size, TargetStatus, schema};
 use kube::{CustomResource, KubeSchema};
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -63,6 +63,10 @@ pub struct HttpPushSpec {
     /// The largest body of one post. A single larger event becomes a dead letter.
     #[serde(default = "max_http_request_size")]
     pub max_http_request_size: Size,
+    /// At most so many posts in a time; events wait meanwhile and go together. All HttpPushes of a
+    /// process that post to the same server with the same authorization share their limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
     /// Form fields sent beside `packets` with every post.
     #[serde(default)]
     #[schemars(schema_with = "schema::text_map::<32, 4096>")]

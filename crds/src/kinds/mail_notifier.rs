@@ -1,7 +1,7 @@
 //! `MailNotifier`: mail about builds (rows M01 to M09).
 
 use super::mail_values::{BodyType, Lookup, MailTls, Modes, lookup_schema, mode_schema};
-use super::{MasterRef, SecretKeyRef, yes};
+use super::{MasterRef, RateLimit, SecretKeyRef, yes};
 use crate::{TargetStatus, schema};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -109,6 +109,10 @@ pub struct MailNotifierSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "lookup_schema")]
     pub lookup: Option<Lookup>,
+    /// At most so many mails in a time; the others wait. All MailNotifiers of a process that use the
+    /// same server, user and password share their limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
     /// A text of one's own instead of the usual message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_formatter: Option<MessageFormatter>,

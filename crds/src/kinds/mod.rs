@@ -9,6 +9,7 @@ pub mod mail_values;
 pub mod master;
 pub mod web_status;
 
+use crate::Duration;
 use kube::KubeSchema;
 use model::Selection;
 use schemars::JsonSchema;
@@ -39,6 +40,18 @@ pub struct SecretKeyRef {
 pub struct CaTrust {
     /// PEM certificates to trust instead of the system's.
     pub ca_secret_ref: SecretKeyRef,
+}
+
+/// How much a target may send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RateLimit {
+    /// The most messages in any span of `period`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub messages: u32,
+    /// The span, such as `1h`.
+    #[x_kube(validation = Rule::new(AT_LEAST_A_SECOND).message("must be at least 1s"))]
+    pub period: Duration,
 }
 
 /// The builders that a target is about; without names and categories, all of them (C01).

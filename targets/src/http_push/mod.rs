@@ -11,7 +11,10 @@ use crate::{About, BuildError, Preview};
 use compose::Composer;
 use crds::HttpPushSpec;
 use decide::Choice;
-use delivery::{BatchOptions, BatchTarget, ComposeError, SendError};
+use delivery::{
+    BatchOptions, BatchTarget, ComposeError, SendError,
+    budget::{Budgets, Limit},
+};
 use model::{Build, Event, Record};
 use send::Poster;
 use std::fmt;
@@ -42,6 +45,8 @@ pub struct HttpPush {
     choice: Choice,
     composer: Composer,
     poster: Poster,
+    options: BatchOptions,
+    limits: Vec<Limit>,
     about: watch::Receiver<About>,
 }
 
@@ -59,20 +64,19 @@ impl HttpPush {
             choice: Choice::new(spec),
             composer: Composer::new(spec),
             poster: Poster::new(spec, secrets)?,
+            options: driven(spec),
+            limits: crate::about::limits(spec.rate_limit.as_ref()),
             about,
         })
     }
 
-    /// How its settings want it driven.
-    pub fn options(name: &str, spec: &HttpPushSpec) -> BatchOptions {
-        let items = usize::try_from(spec.chunk_size).unwrap_or(usize::MAX).max(1);
+    /// How its settings want it driven, with the budget of its server and authorization.
+    pub fn options(&self, name: &str, budgets: &Budgets) -> BatchOptions {
         BatchOptions {
-            max_items: items,
-            max_bytes: usize::try_from(spec.max_http_request_size.bytes()).unwrap_or(usize::MAX),
-            delay: spec.buffer_delay.get(),
-            retry: spec.retry_delay.get(),
-            window: items.clamp(256, 1024),
-            ..BatchOptions::new(name)
+            budget: budgets.of(self.poster.credential(), &self.limits),
+            state: BatchOptions::new(name).state,
+            name: name.to_owned(),
+            ..self.options.clone()
         }
     }
 
@@ -93,6 +97,18 @@ impl HttpPush {
                 body,
             })
             .collect()
+    }
+}
+
+fn driven(spec: &HttpPushSpec) -> BatchOptions {
+    let items = usize::try_from(spec.chunk_size).unwrap_or(usize::MAX).max(1);
+    BatchOptions {
+        max_items: items,
+        max_bytes: usize::try_from(spec.max_http_request_size.bytes()).unwrap_or(usize::MAX),
+        delay: spec.buffer_delay.get(),
+        retry: spec.retry_delay.get(),
+        window: items.clamp(256, 1024),
+        ..BatchOptions::new("")
     }
 }
 
@@ -126,6 +142,10 @@ impl BatchTarget for HttpPush {
 
     fn count(&self, item: &Packets) -> usize {
         item.count()
+    }
+
+    fn secrets(&self) -> Vec<&str> {
+        self.poster.secrets()
     }
 
     async fn send(&self, items: &[&Packets]) -> Result<(), SendError> {

@@ -1,20 +1,23 @@
 //! One POST: a form with the field `packets`.
 
 use super::{Packets, Secrets};
-use crate::BuildError;
+use crate::{
+    BuildError,
+    answer::{Refusal, refusal},
+};
 use crds::HttpPushSpec;
-use delivery::SendError;
+use delivery::{SendError, budget::Credential};
 use reqwest::{
-    Certificate, Client, Response, StatusCode, Url,
-    header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+    Certificate, Client, Response, Url,
+    header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue},
     redirect::Policy,
 };
 use std::{fmt, time::Duration};
 use url::form_urlencoded;
 
 const CONNECT: Duration = Duration::from_secs(20);
-/// Longest `Retry-After` that is believed.
-const PATIENCE: Duration = Duration::from_secs(3600);
+/// How long the words of a refusal are waited for; its status says enough.
+const WORDS: Duration = Duration::from_secs(2);
 /// Bytes of an answer that are read, and kept in messages.
 const ANSWER: usize = 300;
 
@@ -23,6 +26,8 @@ pub struct Poster {
     client: Client,
     url: Url,
     extra: Vec<(String, String)>,
+    /// What the receiver may repeat, and nobody else may see.
+    secrets: Vec<String>,
 }
 
 /// Without user, password and query of the address.
@@ -64,8 +69,12 @@ impl Poster {
             builder = builder.tls_certs_only(certificates);
         }
         let client = builder.build().map_err(|error| BuildError::new("spec.caSecretRef", error))?;
+        let given = secrets.authorization.iter().map(|value| value.trim());
+        let words = given.clone().filter_map(|value| value.split_once(' ').map(|(_, word)| word));
+        let secrets =
+            given.chain(words).chain(url.password()).map(|text| text.trim().to_owned()).collect();
         let extra = spec.extra_post_params.clone().into_iter().collect();
-        Ok(Self { client, url, extra })
+        Ok(Self { client, url, extra, secrets })
     }
 
     /// The address without what may be secret in it.
@@ -76,6 +85,17 @@ impl Poster {
         let _ = url.set_password(None);
         url.set_query(None);
         url.to_string()
+    }
+
+    pub fn secrets(&self) -> Vec<&str> {
+        self.secrets.iter().map(String::as_str).collect()
+    }
+
+    /// What limits are counted by: the server with its user, and the authorization.
+    pub fn credential(&self) -> Credential {
+        let place = [self.url.origin().ascii_serialization(), self.url.username().to_owned()];
+        let parts = place.iter().chain(&self.secrets);
+        Credential::of(parts.map(|part| part.as_bytes()))
     }
 
     pub async fn post(&self, items: &[&Packets]) -> Result<(), SendError> {
@@ -104,25 +124,20 @@ impl Poster {
 
     async fn refused(&self, mut response: Response) -> SendError {
         let status = response.status();
-        let after = response.headers().get(RETRY_AFTER).and_then(retry_after);
-        let answer = response.chunk().await.ok().flatten().unwrap_or_default();
+        let class = refusal(status, response.headers(), jiff::Timestamp::now());
+        let words = tokio::time::timeout(WORDS, response.chunk()).await;
+        let answer = words.ok().and_then(Result::ok).flatten().unwrap_or_default();
         let answer = String::from_utf8_lossy(&answer[..answer.len().min(ANSWER)]).into_owned();
         let answer = answer.lines().next().unwrap_or_default().trim().to_owned();
         let text = format!("{} answered {status} {answer}", self.place());
-        match status {
-            StatusCode::TOO_MANY_REQUESTS => SendError::Throttled { after, text },
-            StatusCode::SERVICE_UNAVAILABLE if after.is_some() => {
-                SendError::Throttled { after, text }
-            }
-            StatusCode::BAD_REQUEST
-            | StatusCode::PAYLOAD_TOO_LARGE
-            | StatusCode::UNPROCESSABLE_ENTITY => SendError::Permanent(text),
-            StatusCode::REQUEST_TIMEOUT => SendError::Transient(text),
-            _ if status.is_redirection() => SendError::Misconfigured(format!(
+        match class {
+            Refusal::Throttled(after) => SendError::Throttled { after, text },
+            Refusal::Permanent => SendError::Permanent(text),
+            Refusal::Transient => SendError::Transient(text),
+            Refusal::Redirected => SendError::Misconfigured(format!(
                 "{text}; redirects are not followed, set serverUrl"
             )),
-            _ if status.is_client_error() => SendError::Misconfigured(text),
-            _ => SendError::Transient(text),
+            Refusal::Misconfigured => SendError::Misconfigured(text),
         }
     }
 
@@ -151,20 +166,6 @@ fn is_tls(error: &reqwest::Error) -> bool {
         cause = inner.source();
     }
     false
-}
-
-/// Seconds, or a date (RFC 9110 §10.2.3).
-fn retry_after(value: &HeaderValue) -> Option<Duration> {
-    let text = value.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-            let wait = date.duration_since(jiff::Timestamp::now());
-            Duration::try_from(wait).unwrap_or_default()
-        }
-    };
-    Some(wait.min(PATIENCE))
 }
 
 /// Bytes that a text takes in a form.

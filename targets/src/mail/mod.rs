@@ -13,10 +13,13 @@ use crate::{About, BuildError, Preview};
 use address::Recipients;
 use compose::Composer;
 use crds::{MailNotifierSpec, MailTls};
-use delivery::{ComposeError, Options, SendError, Sent, Target};
+use delivery::{
+    ComposeError, Options, SendError, Sent, Target,
+    budget::{Budgets, Limit},
+};
 use model::{Build, Event, Record, Selection};
 use send::Smtp;
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, sync::Arc};
 use tokio::sync::watch;
 
 /// What a mail target has beside its settings.
@@ -44,6 +47,7 @@ pub struct Mail {
     selection: Selection,
     composer: Composer,
     way: Way,
+    limits: Vec<Limit>,
     about: watch::Receiver<About>,
 }
 
@@ -80,14 +84,20 @@ impl Mail {
             },
             composer: Composer::new(name, spec, Recipients::new(spec)?)?,
             way: Way::Smtp(Smtp::new(spec, secrets)?),
+            limits: crate::about::limits(spec.rate_limit.as_ref()),
             about,
         })
     }
 
     /// How it is driven: one mail at a time until it is acknowledged, so that a kill repeats at
-    /// most one. All go to one server, which gains nothing by several at once.
-    pub fn options(name: &str) -> Options {
-        Options { parallel: 1, ..Options::new(name) }
+    /// most one. All go to one server, which gains nothing by several at once. The budget is that
+    /// of its server and login.
+    pub fn options(&self, name: &str, budgets: &Budgets) -> Options {
+        let budget = match &self.way {
+            Way::Smtp(smtp) => budgets.of(smtp.credential(), &self.limits),
+            Way::Folder(_) => Arc::default(),
+        };
+        Options { parallel: 1, attempt_timeout: send::ATTEMPT, budget, ..Options::new(name) }
     }
 
     /// Mails become files of this folder instead of going to a server (for a demo).
@@ -140,6 +150,13 @@ impl Target for Mail {
         let Event::BuildFinished { build } = &record.event else { return Ok(None) };
         let site = self.about.borrow().site.clone();
         self.composer.compose(build, &record.identity, &site)
+    }
+
+    fn secrets(&self) -> Vec<&str> {
+        match &self.way {
+            Way::Smtp(smtp) => smtp.secrets(),
+            Way::Folder(_) => Vec::new(),
+        }
     }
 
     async fn send(&self, message: &mut Message) -> Result<Sent, SendError> {

@@ -3,7 +3,7 @@
 use super::{Message, Secrets};
 use crate::BuildError;
 use crds::{MailNotifierSpec, MailTls};
-use delivery::{SendError, Sent};
+use delivery::{SendError, Sent, budget::Credential};
 use lettre::transport::smtp::{
     authentication::{Credentials, Mechanism},
     client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters},
@@ -14,7 +14,17 @@ use std::{error::Error as _, fmt, io, time::Duration};
 
 type SmtpError = lettre::transport::smtp::Error;
 
+/// For each of the server's addresses.
 const CONNECT: Duration = Duration::from_secs(20);
+/// Connection, greeting, TLS and login together.
+const ARRIVE: Duration = Duration::from_secs(60);
+/// Sender and recipients. A mail that is cut off here goes again and reaches nobody twice.
+const ENVELOPE: Duration = Duration::from_secs(120);
+/// The content until the server has taken it. Whoever gives up here sends it twice, so a server is
+/// given ten minutes (RFC 5321 §4.5.3.2.6).
+const CONTENT: Duration = Duration::from_secs(600);
+/// A whole attempt.
+pub const ATTEMPT: Duration = Duration::from_secs(800);
 /// The mail is taken already when we say good-bye, so that is not waited for at length.
 const QUIT: Duration = Duration::from_secs(2);
 /// Words of a server's answer that are kept.
@@ -27,6 +37,8 @@ pub struct Smtp {
     tls: MailTls,
     parameters: Option<TlsParameters>,
     login: Option<Credentials>,
+    user: String,
+    password: Option<String>,
 }
 
 /// Without the login and the keys.
@@ -63,8 +75,21 @@ impl Smtp {
             }
             (None, _) => None,
         };
+        let user = spec.smtp_user.clone().unwrap_or_default();
+        let password = secrets.password.clone();
         let (host, port) = (spec.relayhost.clone(), spec.smtp_port);
-        Ok(Self { host, port, tls: spec.tls(), parameters, login })
+        Ok(Self { host, port, tls: spec.tls(), parameters, login, user, password })
+    }
+
+    pub fn secrets(&self) -> Vec<&str> {
+        self.password.as_deref().into_iter().collect()
+    }
+
+    /// What limits are counted by: server and login.
+    pub fn credential(&self) -> Credential {
+        let port = self.port.to_be_bytes();
+        let password = self.password.as_deref().unwrap_or_default();
+        Credential::of([self.host.as_bytes(), &port, self.user.as_bytes(), password.as_bytes()])
     }
 
     pub async fn reach(&self) -> Result<(), SendError> {
@@ -89,6 +114,11 @@ impl Smtp {
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, SendError> {
+        let what = format!("{}:{} has no greeting, TLS and login", self.host, self.port);
+        within(ARRIVE, &what, self.log_in()).await
+    }
+
+    async fn log_in(&self) -> Result<AsyncSmtpConnection, SendError> {
         let place = || format!("{}:{}", self.host, self.port);
         let hello = ClientId::default();
         let implicit = match self.tls {
@@ -122,6 +152,17 @@ impl Smtp {
     }
 }
 
+/// A step with its own deadline.
+async fn within<T>(
+    limit: Duration,
+    what: &str,
+    step: impl Future<Output = Result<T, SendError>>,
+) -> Result<T, SendError> {
+    tokio::time::timeout(limit, step).await.unwrap_or_else(|_| {
+        Err(SendError::Transient(format!("{what} within {} s", limit.as_secs())))
+    })
+}
+
 async fn quit(mut connection: AsyncSmtpConnection) {
     // Whatever the answer: there is nothing left to do about it.
     let _ = tokio::time::timeout(QUIT, connection.abort()).await;
@@ -132,6 +173,40 @@ async fn transact(
     connection: &mut AsyncSmtpConnection,
     message: &mut Message,
 ) -> Result<(), SendError> {
+    let told = within(ENVELOPE, "no answer about the recipients", envelope(connection, message));
+    let Envelope { accepted, put_off, mut refused, last } = told.await?;
+    // The message is changed only once the server has spoken about the whole of it: this future
+    // may be dropped at any await, and then all of it is tried again.
+    if accepted > 0 {
+        let content = hand_over(connection, &message.bytes);
+        within(CONTENT, "no answer about the content", content).await?;
+        message.sent = true;
+    }
+    message.refused.append(&mut refused);
+    message.remaining = put_off;
+    if !message.remaining.is_empty() {
+        return Err(SendError::PutOff(last));
+    }
+    if !message.sent {
+        return Err(SendError::Permanent(message.refused.join("; ")));
+    }
+    Ok(())
+}
+
+/// What the server says of the recipients.
+#[derive(Default)]
+struct Envelope {
+    accepted: usize,
+    put_off: Vec<lettre::Address>,
+    refused: Vec<String>,
+    /// About the last one that was put off.
+    last: String,
+}
+
+async fn envelope(
+    connection: &mut AsyncSmtpConnection,
+    message: &Message,
+) -> Result<Envelope, SendError> {
     let mut options = Vec::new();
     let wide = |address: &lettre::Address| !address.to_string().is_ascii();
     if wide(&message.from) || message.remaining.iter().any(wide) {
@@ -149,13 +224,10 @@ async fn transact(
     let mail = Mail::new(Some(message.from.clone()), options);
     connection.command(mail).await.map_err(|error| sender(&error))?;
 
-    // The message is changed only once the server has spoken about the whole of it: this future
-    // may be dropped at any await, and then all of it is tried again.
-    let (mut accepted, mut put_off, mut refused) = (0_usize, Vec::new(), Vec::new());
-    let mut last = String::new();
+    let mut told = Envelope::default();
     for recipient in &message.remaining {
         let Err(error) = connection.command(Rcpt::new(recipient.clone(), Vec::new())).await else {
-            accepted += 1;
+            told.accepted += 1;
             continue;
         };
         let text = format!("{recipient}: {}", said(&error));
@@ -164,25 +236,13 @@ async fn transact(
             None | Some(421) => return Err(talking(&error)),
             Some(530) => return Err(SendError::Misconfigured(text)),
             Some(400..=499) => {
-                put_off.push(recipient.clone());
-                last = text;
+                told.put_off.push(recipient.clone());
+                told.last = text;
             }
-            Some(_) => refused.push(text),
+            Some(_) => told.refused.push(text),
         }
     }
-    if accepted > 0 {
-        hand_over(connection, &message.bytes).await?;
-        message.sent = true;
-    }
-    message.refused.append(&mut refused);
-    message.remaining = put_off;
-    if !message.remaining.is_empty() {
-        return Err(SendError::PutOff(last));
-    }
-    if !message.sent {
-        return Err(SendError::Permanent(message.refused.join("; ")));
-    }
-    Ok(())
+    Ok(told)
 }
 
 async fn hand_over(connection: &mut AsyncSmtpConnection, bytes: &[u8]) -> Result<(), SendError> {
