@@ -40,6 +40,9 @@ struct Figures {
     state: IntGaugeVec,
 }
 
+/// Why a transaction could not be written.
+const REASONS: [&str; 4] = ["diskFull", "io", "damaged", "other"];
+
 /// One reading of what is not counted as it happens.
 pub(crate) struct Reading<'a> {
     pub(crate) journal_bytes: u64,
@@ -172,6 +175,10 @@ impl Metrics {
                 .const_label("master", master),
             )?,
         };
+        // There from the start, so that the first failure is seen as a rise.
+        for reason in REASONS {
+            figures.failures.with_label_values(&[reason]);
+        }
         register(Box::new(figures.events.clone()))?;
         register(Box::new(figures.commits.clone()))?;
         register(Box::new(figures.failures.clone()))?;
@@ -217,10 +224,10 @@ impl Metrics {
 
     pub(crate) fn failed(&self, error: &StoreError) {
         let reason = match error {
-            StoreError::DiskFull(_) => "diskFull",
-            StoreError::Io(_) => "io",
-            StoreError::Corrupted(_) => "damaged",
-            _ => "other",
+            StoreError::DiskFull(_) => REASONS[0],
+            StoreError::Io(_) => REASONS[1],
+            StoreError::Corrupted(_) => REASONS[2],
+            _ => REASONS[3],
         };
         self.0.failures.with_label_values(&[reason]).inc();
     }

@@ -29,6 +29,21 @@ pub(crate) enum Message {
 }
 
 impl Message {
+    /// All that [`Message::kind`] gives.
+    pub(crate) const KINDS: [&'static str; 11] = [
+        "answers",
+        "builders",
+        "buildrequests",
+        "builds",
+        "buildsets",
+        "changes",
+        "garbage",
+        "logs",
+        "other",
+        "steps",
+        "workers",
+    ];
+
     /// What it is about, as one of a few words: the resource of an event.
     pub(crate) fn kind(&self) -> &'static str {
         use Observation as O;

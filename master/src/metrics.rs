@@ -1,7 +1,7 @@
 //! Figures of the connection to a master, for Prometheus. All begin with
 //! `buildbot_status_master_`.
 
-use crate::StateKind;
+use crate::{StateKind, frames::Message};
 use model::{Event, Timestamp};
 use prometheus::{
     Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
@@ -98,6 +98,16 @@ impl Metrics {
                 &["endpoint", "status"],
             )?,
         };
+        // There from the start, so that the first one is seen as a rise.
+        for kind in Message::KINDS {
+            figures.frames.with_label_values(&[kind]);
+        }
+        for kind in ["builds", "changes"] {
+            figures.found.with_label_values(&[kind]);
+        }
+        for state in StateKind::ALL.iter().filter(|state| !state.is_connected()) {
+            figures.reconnects.with_label_values(&[state.name()]);
+        }
         register(Box::new(figures.frames.clone()))?;
         register(Box::new(figures.last_frame.clone()))?;
         register(Box::new(figures.overflows.clone()))?;
