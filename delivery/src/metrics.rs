@@ -126,4 +126,17 @@ impl Metrics {
         register(Box::new(metrics.budget_left.clone()))?;
         Ok(metrics)
     }
+
+    /// Begins a target's counters at 0, so that its first failure is seen as a rise.
+    pub(crate) fn begin(&self, target: &str, kind: &str) {
+        for class in ["transient", "put-off", "throttled", "misconfigured"] {
+            self.retries.with_label_values(&[target, kind, class]);
+            self.attempts.with_label_values(&[target, kind, class]);
+        }
+        for result in ["ok", "permanent"] {
+            self.attempts.with_label_values(&[target, kind, result]);
+        }
+        self.dead.with_label_values(&[target, kind, "permanent"]);
+        self.deliveries.with_label_values(&[target, kind, "delivered", ""]);
+    }
 }

@@ -25,6 +25,7 @@ impl Tally {
             name.clone_into(&mut s.name);
             s.health = Health::Idle;
         });
+        metrics.begin(name, kind);
         Self { kind, name: name.to_owned(), metrics, state }
     }
 
