@@ -220,10 +220,8 @@ pub async fn open(
     let journal = &plan.master.spec.journal;
     let options = feed::Options {
         master_uid: plan.master.metadata.uid.clone(),
-        retention: feed::Retention {
-            max_age: journal.max_age.get(),
-            max_bytes: journal.max_size.bytes(),
-        },
+        retention: feed::Retention::new(journal.max_age.get(), journal.max_size.bytes()),
+        forget_after: journal.forget_targets_after.get(),
         cache_bytes: DATABASE_CACHE,
         metrics,
         ..feed::Options::default()

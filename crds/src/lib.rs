@@ -38,7 +38,7 @@ pub use kinds::mail_notifier::{MailNotifier, MailNotifierSpec, MessageFormatter}
 pub use kinds::mail_values::{BodyType, Lookup, MailTls, Mode, ModeShortcut, Modes, UserSource};
 pub use kinds::master::{Master, MasterAuth, MasterHistory, MasterJournal, MasterSpec};
 pub use kinds::web_status::{CommentLink, WebStatus, WebStatusSpec};
-pub use kinds::{CaTrust, MasterRef, RateLimit, SecretKeyRef};
+pub use kinds::{CaTrust, CatchUp, MasterRef, RateLimit, SecretKeyRef};
 pub use reference::reference;
 pub use status::{MasterStatus, TargetStatus, WebStatusStatus};
 pub use strports::Listen;

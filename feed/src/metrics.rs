@@ -34,6 +34,7 @@ struct Figures {
     seen: IntGaugeVec,
     expired: IntCounterVec,
     refilled: IntCounterVec,
+    forgotten: IntCounter,
     followers: IntGauge,
     log_cache_bytes: IntGauge,
     connected: IntGauge,
@@ -141,7 +142,7 @@ impl Metrics {
             dead_letters: by_consumer("consumer_dead_letters", "Events that a consumer gave up")?,
             seen: by_consumer(
                 "consumer_last_seen_timestamp_seconds",
-                "When a consumer was last opened or said something",
+                "When a consumer was last open",
             )?,
             expired: IntCounterVec::new(
                 opts(
@@ -157,6 +158,10 @@ impl Metrics {
                 ),
                 &["consumer"],
             )?,
+            forgotten: IntCounter::with_opts(opts(
+                "consumers_forgotten_total",
+                "Consumers forgotten because they were away for too long",
+            ))?,
             followers: gauge("followers", "Readers that follow")?,
             log_cache_bytes: gauge("log_cache_bytes", "Bytes of logs kept on disk")?,
             state: IntGaugeVec::new(
@@ -197,6 +202,7 @@ impl Metrics {
         register(Box::new(figures.seen.clone()))?;
         register(Box::new(figures.expired.clone()))?;
         register(Box::new(figures.refilled.clone()))?;
+        register(Box::new(figures.forgotten.clone()))?;
         register(Box::new(figures.followers.clone()))?;
         register(Box::new(figures.log_cache_bytes.clone()))?;
         register(Box::new(figures.connected.clone()))?;
@@ -241,6 +247,10 @@ impl Metrics {
 
     pub(crate) fn log_cache(&self, bytes: u64) {
         self.0.log_cache_bytes.set(signed(bytes));
+    }
+
+    pub(crate) fn forgotten(&self) {
+        self.0.forgotten.inc();
     }
 
     /// Takes a consumer's figures away.

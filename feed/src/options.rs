@@ -25,6 +25,9 @@ pub struct Options {
     pub tail_bytes: usize,
     /// How long an acknowledgement waits for others to share its commit.
     pub group_commit: Duration,
+    /// How long a consumer may be away, while the feed is open, before it is forgotten. It is there
+    /// as long as a [`crate::Consumer`] or [`crate::ConsumerHandle`] of it is.
+    pub forget_after: Duration,
     /// How often what has outlived its time is dropped.
     pub maintenance: Duration,
     /// Bytes of pages that the database keeps in memory.
@@ -48,6 +51,7 @@ impl Default for Options {
             follower_buffer: 1024,
             tail_bytes: 8 << 20,
             group_commit: Duration::from_millis(3),
+            forget_after: 30 * DAY,
             maintenance: Duration::from_secs(30),
             cache_bytes: 64 << 20,
             min_free_bytes: 16 << 20,
@@ -57,19 +61,30 @@ impl Default for Options {
     }
 }
 
-/// When events are dropped: when either bound is passed, and no durable consumer waits for
-/// them within its own [`ConsumerOptions::max_backlog_age`].
+/// When events are dropped: when either of the first two bounds is passed, and no durable consumer
+/// waits for them within its own [`ConsumerOptions::max_backlog_age`]; and whoever waits, when the
+/// third is passed.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
     /// Time since an event was journaled.
     pub max_age: Duration,
     /// Bytes of all events together.
     pub max_bytes: u64,
+    /// Bytes of all events together, those that consumers wait for included: what a consumer that
+    /// is away may cost in the end. Passed by one batch at most.
+    pub max_backlog_bytes: u64,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { max_age: 14 * DAY, max_bytes: 512 << 20 }
+        Self::new(14 * DAY, 512 << 20)
+    }
+}
+
+impl Retention {
+    /// With room for what consumers wait for that is twice the room for all else.
+    pub const fn new(max_age: Duration, max_bytes: u64) -> Self {
+        Self { max_age, max_bytes, max_backlog_bytes: max_bytes.saturating_mul(2) }
     }
 }
 
@@ -98,7 +113,7 @@ pub struct ConsumerOptions {
     /// Most records handed out and not yet done with; `None` takes [`Options::window`].
     pub window: Option<usize>,
     /// How long events wait for this consumer; older ones may be dropped and are then counted
-    /// as expired. Not more than this much disk is spent on a consumer that never comes back.
+    /// as expired. Within [`Retention::max_backlog_bytes`].
     pub max_backlog_age: Duration,
     /// What to do about events that were dropped before they were done: nothing if `None`.
     pub catch_up: Option<CatchUp>,

@@ -7,11 +7,22 @@ use common::*;
 use feed::{BuildQuery, ConsumerOptions, Feed, History, Item, Options, Retention};
 use master::{Batch, Sink as _};
 use model::{BuildId, Position, Timestamp, World};
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 fn by_bytes(dir: &Path, max_bytes: u64) -> Feed {
     let retention = Retention { max_bytes, ..Retention::default() };
     Feed::open(dir, Options { retention, tail_bytes: 1, ..options() }).unwrap()
+}
+
+/// Returns in a later millisecond than it was called in.
+async fn next_millisecond() {
+    let now = Instant::now();
+    while now.elapsed() < Duration::from_millis(2) {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// The oldest record that can still be read.
@@ -86,8 +97,8 @@ async fn a_consumer_that_stays_away_too_long_loses_the_oldest_and_is_told_how_ma
     let options = ConsumerOptions { max_backlog_age: Duration::ZERO, ..ConsumerOptions::default() };
     let mut consumer = feed.consumer("bot", options).await.unwrap();
     add(&feed, 1..=500).await;
-    // Older than "no time at all" by the clock's milliseconds.
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    // Older than "no time at all".
+    next_millisecond().await;
     feed.maintain().await.unwrap();
     add(&feed, [501]).await;
     let record = soon(consumer.next()).await.unwrap();
@@ -105,7 +116,7 @@ async fn events_go_by_age_and_a_parked_one_stays_with_its_letter() {
     add(&feed, [1]).await;
     let at = soon(consumer.next()).await.unwrap().position;
     consumer.park(at, feed::DeadLetter::default()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    next_millisecond().await;
     feed.maintain().await.unwrap();
     assert_eq!(first_kept(&feed).await, None);
     feed.replay("mail", at).await.unwrap();
@@ -159,4 +170,83 @@ async fn maintenance_happens_by_itself() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_consumer_that_is_down_costs_no_more_disk_than_the_hard_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let retention =
+        Retention { max_bytes: 100_000, max_backlog_bytes: 200_000, ..Retention::default() };
+    let registry = prometheus::Registry::new();
+    let metrics = feed::Metrics::register(&registry, "ci/main").unwrap();
+    let history = History { max_changes: 100, ..History::default() };
+    let options = Options { retention, history, metrics, tail_bytes: 1, ..options() };
+    let feed = Feed::open(dir.path(), options).unwrap();
+    drop(feed.consumer("down", ConsumerOptions::default()).await.unwrap());
+    let figure = |name: &str| {
+        let name = format!("buildbot_status_feed_{name}");
+        let family = registry.gather().into_iter().find(|f| f.name() == name).unwrap();
+        family.get_metric()[0].get_gauge().get_value()
+    };
+    let mut file_bytes = 0.0;
+    for round in 0..40u64 {
+        add(&feed, round * 100 + 1..=round * 100 + 100).await;
+        // The writer drops before it takes the next batch, unasked.
+        feed.refresh_metrics().await;
+        let bytes = figure("journal_bytes");
+        assert!(bytes < 200_000.0 + 50_000.0, "{bytes} bytes in round {round}");
+        if round % 10 == 9 {
+            feed.maintain().await.unwrap();
+        }
+        if round == 19 {
+            file_bytes = figure("journal_file_bytes");
+        }
+    }
+    // The file reuses what is free: it has come to its size long before.
+    feed.maintain().await.unwrap();
+    let end = figure("journal_file_bytes");
+    assert!(end <= file_bytes * 1.5, "{file_bytes}, then {end} bytes");
+    let bytes = figure("journal_bytes");
+    assert!(bytes > 100_000.0 && bytes <= 200_000.0, "{bytes}: up to the bound it does wait");
+    let status = feed.consumers().remove(0);
+    let gap = status.gap.unwrap();
+    assert_eq!((gap.from.seq, gap.to.seq), (1, status.floor.seq));
+    assert_eq!(status.expired + status.backlog, 4000, "what is lost is told");
+    assert!(status.expired > 2000, "{}", status.expired);
+}
+
+#[tokio::test]
+async fn readers_that_keep_no_place_pin_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = by_bytes(dir.path(), 1);
+    let followers: Vec<_> = (0..3).map(|_| feed.follow(feed.head())).collect();
+    let (_, subscriber) = feed.subscribe(feed::SnapshotLimits::default()).await.unwrap();
+    add(&feed, 1..=600).await;
+    feed.maintain().await.unwrap();
+    assert_eq!(first_kept(&feed).await, None);
+    for mut follower in followers.into_iter().chain([subscriber]) {
+        assert!(matches!(soon(follower.next()).await, Item::Resync));
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_within_its_own_time_loses_nothing_though_another_is_past_its() {
+    let dir = tempfile::tempdir().unwrap();
+    let retention = Retention { max_age: Duration::ZERO, ..Retention::default() };
+    let feed = Feed::open(dir.path(), Options { retention, tail_bytes: 1, ..options() }).unwrap();
+    let mut patient = feed.consumer("patient", ConsumerOptions::default()).await.unwrap();
+    let options = ConsumerOptions { max_backlog_age: Duration::ZERO, ..ConsumerOptions::default() };
+    let hasty = feed.consumer("hasty", options).await.unwrap();
+    add(&feed, 1..=300).await;
+    next_millisecond().await;
+    feed.maintain().await.unwrap();
+    assert_eq!((hasty.status().expired, hasty.backlog()), (0, 300), "what one holds, all have");
+    for id in 1..=300 {
+        let record = soon(patient.next()).await.unwrap();
+        assert_eq!(id_of(&record), id);
+        patient.acknowledge(record.position, None).await.unwrap();
+    }
+    feed.maintain().await.unwrap();
+    assert_eq!((patient.status().expired, hasty.status().expired), (0, 300));
+    assert_eq!(hasty.status().gap.unwrap().records, 300);
 }

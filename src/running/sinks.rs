@@ -2,7 +2,7 @@
 
 use super::{Running, StartError, as_bytes, as_text, secret};
 use crate::plan::MasterPlan;
-use crds::{HttpPush, MailNotifier, secrets::SecretSource};
+use crds::{CatchUp, HttpPush, MailNotifier, secrets::SecretSource};
 use delivery::RunError;
 use feed::{AnyConsumer, AnyFeed, ConsumerOptions};
 use model::Backoff;
@@ -34,10 +34,16 @@ impl Running {
             target = target.into_folder(folder.clone());
         }
         let target = Arc::new(target);
-        let options = target.options(&name, &self.budgets);
+        let mut options = target.options(&name, &self.budgets);
+        options.catch_up = oldest(spec.catch_up.as_ref());
         let metrics = metrics.clone();
-        let first = open(feed, "mail", &name, spec.suspend).await?;
-        self.supervise(feed, "mail", name, first, move |consumer, cancel| {
+        let wanted = wanted(spec.catch_up.as_ref());
+        let first = open(feed, "mail", &name, &wanted).await?;
+        if spec.suspend {
+            self.suspend("mail", &name, first);
+            return Ok(());
+        }
+        self.supervise(feed, ("mail", name), (first, wanted), move |consumer, cancel| {
             delivery::run(consumer, Arc::clone(&target), options.clone(), metrics.clone(), cancel)
         });
         Ok(())
@@ -54,10 +60,16 @@ impl Running {
         let (name, spec) = (resource.metadata.name.clone().unwrap_or_default(), &resource.spec);
         let target = push(resource, secrets, about.clone())?;
         let target = Arc::new(target);
-        let options = target.options(&name, &self.budgets);
+        let mut options = target.options(&name, &self.budgets);
+        options.catch_up = oldest(spec.catch_up.as_ref());
         let metrics = metrics.clone();
-        let first = open(feed, "http_push", &name, spec.suspend).await?;
-        self.supervise(feed, "http_push", name, first, move |consumer, cancel| {
+        let wanted = wanted(spec.catch_up.as_ref());
+        let first = open(feed, "http_push", &name, &wanted).await?;
+        if spec.suspend {
+            self.suspend("http_push", &name, first);
+            return Ok(());
+        }
+        self.supervise(feed, ("http_push", name), (first, wanted), move |consumer, cancel| {
             delivery::run_batch(
                 consumer,
                 Arc::clone(&target),
@@ -69,23 +81,28 @@ impl Running {
         Ok(())
     }
 
+    /// Keeps a suspended target's place in the journal: it is there, and asks for nothing.
+    fn suspend(&mut self, kind: &'static str, name: &str, consumer: AnyConsumer) {
+        tracing::info!(kind, name, "suspended: its place in the journal is kept");
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            cancel.cancelled().await;
+            drop(consumer);
+        });
+    }
+
     /// Runs a target's loop until the process ends. A loop that fails (the journal can't be
     /// written, say) is started again with a consumer opened anew: nothing is lost meanwhile.
     fn supervise<F, R>(
         &mut self,
         feed: &AnyFeed,
-        kind: &'static str,
-        name: String,
-        first: Option<AnyConsumer>,
+        (kind, name): (&'static str, String),
+        (first, wanted): (AnyConsumer, ConsumerOptions),
         run: F,
     ) where
         F: Fn(AnyConsumer, CancellationToken) -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), RunError>> + Send,
     {
-        let Some(first) = first else {
-            tracing::info!(kind, name, "suspended: its place in the journal is kept");
-            return;
-        };
         let (feed, cancel) = (feed.clone(), self.cancel.clone());
         self.tasks.spawn(async move {
             let mut consumer = Some(first);
@@ -93,9 +110,7 @@ impl Running {
             while !cancel.is_cancelled() {
                 let opened = match consumer.take() {
                     Some(consumer) => Ok(consumer),
-                    None => {
-                        feed.consumer(&consumer_name(kind, &name), ConsumerOptions::default()).await
-                    }
+                    None => feed.consumer(&consumer_name(kind, &name), wanted.clone()).await,
                 };
                 let began = Instant::now();
                 let end = match opened {
@@ -180,15 +195,28 @@ async fn open(
     feed: &AnyFeed,
     kind: &'static str,
     name: &str,
-    suspend: bool,
-) -> Result<Option<AnyConsumer>, StartError> {
-    let consumer = feed.consumer(&consumer_name(kind, name), ConsumerOptions::default()).await;
-    match consumer {
-        Ok(consumer) => Ok((!suspend).then_some(consumer)),
-        Err(error) => {
-            Err(StartError::Settings { kind, name: name.to_owned(), reason: error.to_string() })
-        }
-    }
+    wanted: &ConsumerOptions,
+) -> Result<AnyConsumer, StartError> {
+    let opened = feed.consumer(&consumer_name(kind, name), wanted.clone()).await;
+    opened.map_err(|error| StartError::Settings {
+        kind,
+        name: name.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// How old what a target tells of may be.
+fn oldest(catch_up: Option<&CatchUp>) -> Option<Duration> {
+    catch_up.and_then(|spec| spec.max_age).map(crds::Duration::get)
+}
+
+/// What a target asks of the journal.
+fn wanted(catch_up: Option<&CatchUp>) -> ConsumerOptions {
+    let catch_up = catch_up.map(|spec| feed::CatchUp {
+        max_age_ms: oldest(catch_up).and_then(|age| u64::try_from(age.as_millis()).ok()),
+        max_builds: u64::from(spec.max_builds),
+    });
+    ConsumerOptions { catch_up, ..ConsumerOptions::default() }
 }
 
 fn settings(kind: &'static str, name: &str, reason: &impl ToString) -> StartError {

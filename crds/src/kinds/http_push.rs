@@ -1,6 +1,6 @@
 //! `HttpPush`: every event as JSON to a server (row G07).
 
-use super::{AT_LEAST_A_SECOND, MasterRef, RateLimit, SecretKeyRef, yes};
+use super::{AT_LEAST_A_SECOND, CatchUp, MasterRef, RateLimit, SecretKeyRef, yes};
 use crate::{Duration, Size, TargetStatus, schema};
 use kube::{CustomResource, KubeSchema};
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -38,6 +38,11 @@ pub struct HttpPushSpec {
     /// Holds events back until it is false again; nothing is lost within the journal's bounds.
     #[serde(default)]
     pub suspend: bool,
+    /// What is told of builds whose events the journal dropped before this target was done with
+    /// them, because it was down or suspended for longer than the Master's `journal` allows: they
+    /// are taken from the journal's history. Without it, they are only counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<CatchUp>,
     /// Where packets are posted to.
     #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
     pub server_url: String,

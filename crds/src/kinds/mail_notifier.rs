@@ -1,7 +1,7 @@
 //! `MailNotifier`: mail about builds (rows M01 to M09).
 
 use super::mail_values::{BodyType, Lookup, MailTls, Modes, lookup_schema, mode_schema};
-use super::{MasterRef, RateLimit, SecretKeyRef, yes};
+use super::{CatchUp, MasterRef, RateLimit, SecretKeyRef, yes};
 use crate::{TargetStatus, schema};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -42,6 +42,11 @@ pub struct MailNotifierSpec {
     /// Holds mail back until it is false again; nothing is lost within the journal's bounds.
     #[serde(default)]
     pub suspend: bool,
+    /// What is told of builds whose events the journal dropped before this target was done with
+    /// them, because it was down or suspended for longer than the Master's `journal` allows: they
+    /// are taken from the journal's history. Without it, they are only counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<CatchUp>,
     /// The address in the `From` header, with a name or without.
     #[schemars(length(min = 3, max = 320), regex(pattern = schema::ADDRESS))]
     pub fromaddr: String,

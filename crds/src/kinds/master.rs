@@ -71,17 +71,26 @@ pub struct MasterHistory {
     pub max_builds: u32,
 }
 
-/// How long events are kept. What a target has yet to send is kept within these bounds too.
+/// How long events are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MasterJournal {
-    /// Older events are dropped.
+    /// Older events are dropped. Those that a target has yet to send wait for it for seven days,
+    /// or for this time if that is longer.
     #[serde(default = "max_age")]
     #[x_kube(validation = Rule::new(AT_LEAST_A_SECOND).message("must be at least 1s"))]
     pub max_age: Duration,
-    /// The oldest events are dropped when the journal is larger.
+    /// The oldest events are dropped when all events together are larger, but for those that a
+    /// target has yet to send. These are dropped too when all are twice as large, so that a target
+    /// that is down does not fill the disk; it is told what it lost (see its `catchUp`). The volume
+    /// needs room for three times this size, the cache of logs (1Gi) and the history.
     #[serde(default = "max_size")]
     pub max_size: Size,
+    /// A target that was not connected for this long while the journal was served is forgotten with
+    /// its place and its dead letters. A suspended one that is connected is not.
+    #[serde(default = "forget_targets_after")]
+    #[x_kube(validation = Rule::new("self.matches('[1-9][0-9]*(h|d|w)')").message("must be at least 1h, in hours, days or weeks"))]
+    pub forget_targets_after: Duration,
 }
 
 impl Default for MasterHistory {
@@ -92,11 +101,19 @@ impl Default for MasterHistory {
 
 impl Default for MasterJournal {
     fn default() -> Self {
-        Self { max_age: max_age(), max_size: max_size() }
+        Self {
+            max_age: max_age(),
+            max_size: max_size(),
+            forget_targets_after: forget_targets_after(),
+        }
     }
 }
 
 const fn max_age() -> Duration {
+    Duration::from_secs(30 * 86_400)
+}
+
+const fn forget_targets_after() -> Duration {
     Duration::from_secs(30 * 86_400)
 }
 

@@ -54,6 +54,24 @@ pub struct RateLimit {
     pub period: Duration,
 }
 
+/// What a target is told of builds that it missed because their events waited for too long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CatchUp {
+    /// Nothing is told that happened longer ago than this; without it, age does not matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new(AT_LEAST_A_SECOND).message("must be at least 1s"))]
+    pub max_age: Option<Duration>,
+    /// At most so many missed builds are told of, the newest.
+    #[serde(default = "max_builds")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_builds: u32,
+}
+
+const fn max_builds() -> u32 {
+    1000
+}
+
 /// The builders that a target is about; without names and categories, all of them (C01).
 pub(crate) fn selection(
     builders: Option<&Vec<String>>,

@@ -1,11 +1,15 @@
 //! A consumer as all its handles and the writer see it.
 
 use super::ledger::BEYOND;
-use crate::{ConsumerStatus, store::tables::ConsumerRow};
+use crate::{ConsumerStatus, shared::now_ms, store::tables::ConsumerRow};
 use model::Position;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, MutexGuard},
+    ops::Deref,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::sync::Notify;
 
@@ -15,6 +19,8 @@ pub(crate) struct Core {
     pub(crate) name: String,
     /// Rung when anything below changed.
     pub(crate) changed: Notify,
+    /// Handles that there are.
+    present: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -33,18 +39,31 @@ pub(crate) struct State {
     pub(crate) cursor: u64,
     /// Handed out and not done.
     pub(crate) in_flight: BTreeSet<u64>,
+    /// How long no handle was there; at least what is on disk.
+    pub(crate) away_ms: u64,
     /// Forgotten: no handle works any more.
     pub(crate) gone: bool,
 }
 
 impl Core {
     pub(crate) fn new(name: &str, row: ConsumerRow) -> Self {
-        let state = State { cursor: row.ledger.floor(), row, ..State::default() };
-        Self { name: name.to_owned(), changed: Notify::new(), state: Mutex::new(state) }
+        let (cursor, away_ms) = (row.ledger.floor(), row.away_ms);
+        let state = State { cursor, away_ms, row, ..State::default() };
+        Self {
+            name: name.to_owned(),
+            changed: Notify::new(),
+            present: AtomicUsize::new(0),
+            state: Mutex::new(state),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Whether somebody has it open.
+    pub(crate) fn is_present(&self) -> bool {
+        self.present.load(Ordering::Acquire) > 0
     }
 
     pub(crate) fn status(&self, head: Position) -> ConsumerStatus {
@@ -60,8 +79,48 @@ impl Core {
             gap: state.row.gap.clone(),
             journal_lost: state.row.lost.clone(),
             generation: state.row.generation,
-            last_seen_ms: state.row.last_seen_ms,
+            last_seen_ms: if self.is_present() { now_ms() } else { state.row.last_seen_ms },
         }
+    }
+}
+
+/// A consumer that is there as long as this is.
+#[derive(Debug)]
+pub(crate) struct Present(Arc<Core>);
+
+impl Present {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        core.present.fetch_add(1, Ordering::AcqRel);
+        Self(core)
+    }
+
+    pub(crate) fn core(&self) -> Arc<Core> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Clone for Present {
+    fn clone(&self) -> Self {
+        Self::new(self.core())
+    }
+}
+
+impl Deref for Present {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.0
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        {
+            let mut state = self.0.lock();
+            state.away_ms = 0;
+            state.row.last_seen_ms = now_ms();
+        }
+        self.0.present.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) mod words;
 pub use words::{ConsumerStatus, DeadLetter, Gap, JournalLost, Parked, StateChange};
 
 use self::{
-    core::{Core, State},
+    core::{Present, State},
     words::bounded,
 };
 use crate::{
@@ -40,7 +40,7 @@ pub struct Consumer {
 #[derive(Clone, Debug)]
 pub struct ConsumerHandle {
     feed: Arc<Inner>,
-    core: Arc<Core>,
+    core: Present,
     generation: u64,
 }
 
@@ -77,7 +77,7 @@ impl Consumer {
         let core = feed.shared.consumers().get(name).map(Arc::clone);
         let core = core.ok_or_else(|| ConsumerError::NotFound(format!("consumer {name}")))?;
         let head = feed.shared.publisher.watch_head();
-        let handle = ConsumerHandle { feed, core, generation };
+        let handle = ConsumerHandle { feed, core: Present::new(core), generation };
         Ok(Self { handle, head, window: window.max(1), page: VecDeque::new() })
     }
 
@@ -90,7 +90,7 @@ impl Consumer {
     /// [`ConsumerError::Superseded`] once it was opened anew, [`ConsumerError::NotFound`] once
     /// it was forgotten; [`ConsumerError::Store`].
     pub async fn next(&mut self) -> Result<Arc<Record>, ConsumerError> {
-        let core = Arc::clone(&self.handle.core);
+        let core = self.handle.core.core();
         loop {
             // Listening begins before looking, so that nothing is missed in between.
             let mut changed = std::pin::pin!(core.changed.notified());

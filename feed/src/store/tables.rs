@@ -117,8 +117,10 @@ pub(crate) struct ConsumerRow {
     pub lost: Option<JournalLost>,
     pub max_backlog_ms: i64,
     pub catch_up: Option<CatchUp>,
-    /// When it was last opened or said something (ms); that it is open now is not written each time.
+    /// When it was last opened or said something (ms).
     pub last_seen_ms: i64,
+    /// How long it has been away since, counted while the journal was open, now and then written (ms).
+    pub away_ms: u64,
 }
 
 /// A finished build that is handed out from the history, under the sequence of the record that

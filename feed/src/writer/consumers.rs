@@ -90,7 +90,10 @@ pub(super) struct Change {
 
 impl Change {
     fn of(core: Arc<Core>) -> Self {
-        let row = core.lock().row.clone();
+        let row = {
+            let state = core.lock();
+            ConsumerRow { away_ms: state.away_ms, ..state.row.clone() }
+        };
         Self {
             core,
             row,
@@ -115,6 +118,11 @@ impl Change {
     /// Whether the letter about `seq` is to be handed out.
     pub(super) fn has_replay(&self, seq: u64) -> bool {
         self.replays.get(&seq).copied().unwrap_or_else(|| self.core.lock().replays.contains(&seq))
+    }
+
+    fn seen(&mut self) {
+        self.row.last_seen_ms = now_ms();
+        self.row.away_ms = 0;
     }
 
     fn check(&self, own: u64) -> Result<(), ConsumerError> {
@@ -153,7 +161,7 @@ impl Changes {
             let change = self.opened(shared, journal, name);
             change.row.max_backlog_ms = *max_backlog_ms;
             change.row.catch_up = *catch_up;
-            change.row.last_seen_ms = now_ms();
+            change.seen();
             change.opened = Some(held.clone());
             return Ok(Ok(Granted::Opened { generation: change.row.generation }));
         }
@@ -185,7 +193,7 @@ impl Changes {
                     None => {}
                 }
                 change.remove_refill(transaction, seq)?;
-                change.row.last_seen_ms = now_ms();
+                change.seen();
                 change.row.ledger.mark(seq);
                 change.done.push(seq);
                 if let Some(state) = state {
@@ -197,7 +205,7 @@ impl Changes {
                 if let Err(error) = change.check(*generation) {
                     return Ok(Err(error));
                 }
-                change.row.last_seen_ms = now_ms();
+                change.seen();
                 put_state(transaction, change, state)?;
                 Ok(Ok(Granted::Done))
             }
@@ -281,6 +289,7 @@ impl Changes {
             let Change { core, row, opened, forgotten, done, replays, refills, values } = change;
             {
                 let mut state = core.lock();
+                state.away_ms = row.away_ms;
                 state.row = row;
                 state.gone = forgotten;
                 for StateChange { set, remove } in values {

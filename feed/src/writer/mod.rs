@@ -3,6 +3,7 @@
 
 mod batch;
 mod consumers;
+mod forget;
 mod letters;
 mod refill;
 mod retention;
@@ -55,6 +56,8 @@ pub(crate) struct Writer {
     sidecar: Sidecar,
     /// By consumer: what it lost and how many builds stand for that, not yet told.
     gaps: BTreeMap<String, (Gap, u64)>,
+    /// When it was last looked which consumers are there.
+    looked: Instant,
 }
 
 impl Writer {
@@ -64,7 +67,15 @@ impl Writer {
         journal: Journal,
         options: Options,
     ) -> Self {
-        Self { shared, jobs, journal, options, sidecar: Sidecar::default(), gaps: BTreeMap::new() }
+        Self {
+            shared,
+            jobs,
+            journal,
+            options,
+            sidecar: Sidecar::default(),
+            gaps: BTreeMap::new(),
+            looked: Instant::now(),
+        }
     }
 
     /// Works until it is told to close, or nobody is left to ask.
@@ -72,6 +83,14 @@ impl Writer {
         self.save_sidecar();
         let mut due = Instant::now() + self.options.maintenance;
         loop {
+            // Small steps, with jobs served in between; also while jobs never cease.
+            if Instant::now() >= due || self.is_over() {
+                let more = self.maintain().unwrap_or_else(|error| {
+                    tracing::warn!(%error, "nothing could be dropped from the journal");
+                    false
+                });
+                due = Instant::now() + if more { Duration::ZERO } else { self.options.maintenance };
+            }
             match self.jobs.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(job) => {
                     if let Some(closed) = self.take(job) {
@@ -81,20 +100,17 @@ impl Writer {
                         return;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    // Small steps, with jobs served in between.
-                    let more = self.maintain().unwrap_or_else(|error| {
-                        tracing::warn!(%error, "nothing could be dropped from the journal");
-                        false
-                    });
-                    due = Instant::now()
-                        + if more { Duration::ZERO } else { self.options.maintenance };
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         self.save_sidecar();
         self.shared.store.close();
+    }
+
+    /// Whether there are more events than may ever be.
+    fn is_over(&self) -> bool {
+        self.journal.bytes > self.options.retention.max_backlog_bytes
     }
 
     /// Collects jobs that can share a transaction with this one, and does them.

@@ -40,6 +40,7 @@ impl Plan {
 impl Writer {
     /// Drops a step's worth; true if there is more.
     pub(super) fn maintain(&mut self) -> Result<bool, StoreError> {
+        self.forget_the_gone()?;
         let rows: Vec<ConsumerRow> =
             self.shared.consumers().values().map(|core| core.lock().row.clone()).collect();
         let plan = self.shared.store.read(|transaction| self.plan(transaction, &rows))?;
@@ -69,7 +70,8 @@ impl Writer {
             let age = now.saturating_sub(journaled_ms);
             let wanted = |c: &ConsumerRow| !c.ledger.is_done(seq) && age <= c.max_backlog_ms;
             let outlived = age > max_age || bytes > self.options.retention.max_bytes;
-            if !outlived || consumers.iter().any(wanted) {
+            let over = bytes > self.options.retention.max_backlog_bytes;
+            if !over && (!outlived || consumers.iter().any(wanted)) {
                 break;
             }
             if dropped == STEP {
