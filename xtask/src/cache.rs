@@ -1,6 +1,6 @@
 //! The cache folder: tools and build output that outlive a checkout.
 
-use crate::Failure;
+use crate::{Failure, tools::DENY};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -44,6 +44,11 @@ impl Cache {
     /// The folder with the browser test's `node_modules`.
     pub fn browser(&self) -> &Path {
         &self.browser
+    }
+
+    /// The folder of cargo-deny, named by its version.
+    pub fn deny(&self) -> PathBuf {
+        self.folder.join(DENY.replace('@', "-"))
     }
 
     /// What tests read to find the tools.

@@ -27,6 +27,8 @@ enum Missing {
     Browser,
     /// rustfmt or clippy.
     Component(&'static str),
+    /// cargo-deny, compiled.
+    Deny,
 }
 
 impl Missing {
@@ -40,6 +42,9 @@ impl Missing {
                 format!("by npm: e2e/browser/package.json into {}", cache.browser().display())
             }
             Self::Component(name) => format!("by rustup: {name}"),
+            Self::Deny => {
+                format!("by cargo, in some minutes: {DENY} into {}", cache.deny().display())
+            }
         }
     }
 }
@@ -66,6 +71,7 @@ pub fn install(cache: &Cache, wanted: Wanted) -> Result<(), Failure> {
                     "rustup component add",
                 )?;
             }
+            Missing::Deny => deny(cache)?,
         }
     }
     Ok(())
@@ -108,6 +114,9 @@ fn missing(cache: &Cache, wanted: Wanted) -> Vec<Missing> {
     }
     if wanted == Wanted::Tests && !cache.browser().join(WHOLE).exists() {
         missing.push(Missing::Browser);
+    }
+    if wanted == Wanted::Tests && !cache.deny().join("bin/cargo-deny").exists() {
+        missing.push(Missing::Deny);
     }
     missing
 }
@@ -209,8 +218,20 @@ fn browser(cache: &Cache) -> Result<(), Failure> {
     fs::write(folder.join(WHOLE), "").map_err(io)
 }
 
+/// The version that checks the dependencies.
+pub const DENY: &str = "cargo-deny@0.20.2";
+
+/// What is compiled on the way is of no use later.
+fn deny(cache: &Cache) -> Result<(), Failure> {
+    let output = cache.deny().join("build");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["install", "--locked", "--quiet", DENY, "--root"]).arg(cache.deny());
+    succeed(cargo.env("CARGO_TARGET_DIR", &output), "cargo install cargo-deny")?;
+    fs::remove_dir_all(&output).map_err(|error| format!("{}: {error}", output.display()))
+}
+
 /// The first of these programs that is on the PATH.
-pub fn on_path(names: &[&str]) -> Option<PathBuf> {
+fn on_path(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     let folders: Vec<PathBuf> = env::split_paths(&path).collect();
     names
