@@ -24,18 +24,17 @@ use tokio_util::sync::CancellationToken;
 pub async fn check(arguments: Check) -> Result<(), Failure> {
     let manifests = standalone::load(&arguments.manifests, true)?;
     let plans = plan::plan(manifests.documents)?;
-    let mut text = String::new();
+    let (mut text, mut failures) = (String::new(), Vec::new());
+    let mut demo = None;
     for plan in &plans {
         let known = match &arguments.data {
             Some(data) => journaled(plan, data, arguments.builds).await?,
             None => None,
         };
-        let (origin, world, builds) = match known {
-            Some((world, builds)) => ("the journal's", world, builds),
-            None => {
-                let (world, builds) = recorded(arguments.builds).await?;
-                ("the demo's", world, builds)
-            }
+        let (origin, (world, builds)) = match (&known, &demo) {
+            (Some(known), _) => ("the journal's", known),
+            (None, Some(played)) => ("the demo's", played),
+            (None, None) => ("the demo's", &*demo.insert(recorded(arguments.builds).await?)),
         };
         let _ = writeln!(
             text,
@@ -46,9 +45,11 @@ pub async fn check(arguments: Check) -> Result<(), Failure> {
             plan.pushes.len(),
             builds.len(),
         );
-        say(&mut text, plan, &manifests.secrets, &world, &builds)?;
+        say(&mut text, &mut failures, plan, &manifests.secrets, world, builds);
     }
-    crate::say(&text)
+    crate::say(&text)?;
+    // What can be said is said first.
+    if failures.is_empty() { Ok(()) } else { Err(Failure::Other(failures.join("\n"))) }
 }
 
 /// The last builds of the journal in the data folder; `None` where there are none.
@@ -101,33 +102,39 @@ async fn last(feed: &Feed, builds: usize) -> Result<(World, Vec<Build>), Failure
 
 fn say(
     text: &mut String,
+    failures: &mut Vec<String>,
     plan: &MasterPlan,
     secrets: &SecretSource,
     world: &World,
     builds: &[Build],
-) -> Result<(), Failure> {
+) {
     let about = about(world.clone(), &plan.links()).fixed();
     for resource in &plan.mails {
         let secrets = stand_in(secrets, resource.spec.smtp_password_secret_ref.as_ref());
         let mut resource = resource.clone();
         resource.spec.ca_secret_ref = None;
-        let target = sinks::mail(plan, &resource, &secrets, about.clone())?;
-        each(text, "MailNotifier", &resource.metadata.name, builds, |build| target.preview(build));
+        let name = &resource.metadata.name;
+        match sinks::mail(plan, &resource, &secrets, about.clone()) {
+            Ok(target) => each(text, "MailNotifier", name, builds, |build| target.preview(build)),
+            Err(failure) => failures.push(failure.to_string()),
+        }
     }
     for resource in &plan.pushes {
         let secrets = stand_in(secrets, resource.spec.authorization_secret_ref.as_ref());
         let mut resource = resource.clone();
         resource.spec.ca_secret_ref = None;
-        let target = sinks::push(&resource, &secrets, about.clone())?;
-        each(text, "HttpPush", &resource.metadata.name, builds, |build| target.preview(build));
+        let name = &resource.metadata.name;
+        match sinks::push(&resource, &secrets, about.clone()) {
+            Ok(target) => each(text, "HttpPush", name, builds, |build| target.preview(build)),
+            Err(failure) => failures.push(failure.to_string()),
+        }
     }
     for page in &plan.pages {
-        webui::Site::new(page.spec.clone()).map_err(|error| {
+        if let Err(error) = webui::Site::new(page.spec.clone()) {
             let name = page.metadata.name.as_deref().unwrap_or_default();
-            Failure::Other(format!("WebStatus {name:?}: {error}"))
-        })?;
+            failures.push(format!("WebStatus {name:?}: {error}"));
+        }
     }
-    Ok(())
 }
 
 /// A Secret that is not at hand is stood in for: nothing is sent.

@@ -160,6 +160,16 @@ fn check_says_what_each_target_would_say_and_sends_nothing() {
 }
 
 #[test]
+fn check_says_all_it_can_before_it_says_what_is_missing() {
+    let Output { status, stdout, stderr } =
+        program().arg("check").arg("-f").arg(examples("full")).output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    let (said, missing) = (text(&stdout), text(&stderr));
+    assert!(said.contains("MailNotifier mail") && said.contains("HttpPush push"), "{said}");
+    assert!(missing.contains("WebStatus \"pages\"") && missing.contains("templates"), "{missing}");
+}
+
+#[test]
 fn a_mistake_is_told_with_file_line_and_fix_and_nothing_starts() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.yaml");
