@@ -1,7 +1,7 @@
-//! Mail to real SMTP servers: aiosmtpd for logins, TLS and faults, Postfix for the real thing.
+//! Mail to a real SMTP server that shows faults too: aiosmtpd. `real_postfix.rs` has the usual servers.
 //!
-//! `BUILDBOT_VENV` names a Python environment with aiosmtpd. openssl and Postfix are on the
-//! path. `cargo xtask test` sees to all three.
+//! `BUILDBOT_VENV` names a Python environment with aiosmtpd, and openssl is on the path. `cargo xtask test` sees
+//! to both.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -9,12 +9,8 @@ mod support;
 use delivery::{SendError, Sent, Target};
 use model::{Build, Event, Record};
 use serde_json::{Value, json};
-use std::{
-    path::{Path, PathBuf},
-    process::{Command as Sync, Stdio},
-    time::Duration,
-};
-use support::{about, build, finished, mail_spec, record};
+use std::{path::Path, process::Stdio, time::Duration};
+use support::{about, build, finished, mail_spec, peers::Certificate, record};
 use targets::mail::{Mail, Message, Secrets};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -23,38 +19,6 @@ use tokio::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A certificate for localhost that nobody else trusts.
-struct Certificate {
-    folder: tempfile::TempDir,
-}
-
-impl Certificate {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let made = Sync::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
-            .args([
-                "-nodes", "-days", "2", "-subj", "/CN=test", "-keyout", "k.pem", "-out", "c.pem",
-            ])
-            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-            // A server's certificate that is its own authority is not accepted as one.
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .current_dir(folder.path())
-            .output()
-            .expect("openssl");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        Self { folder }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn pem(&self) -> Vec<u8> {
-        std::fs::read(self.file("c.pem")).unwrap()
-    }
-}
 
 /// aiosmtpd. Ends with the test, since its standard input does.
 struct Server {
@@ -262,123 +226,4 @@ async fn names_that_look_like_headers_or_commands_stay_text() {
     let data = taken["data"].as_str().unwrap();
     assert!(!data.lines().any(|line| line.starts_with("Bcc:")), "{data}");
     assert!(data.contains(" -The Buildbot"), "whole: {data}");
-}
-
-/// Postfix with a configuration of its own, which discards or bounces as told.
-struct Postfix {
-    folder: tempfile::TempDir,
-    port: u16,
-}
-
-impl Postfix {
-    /// A free port is asked for first, since Postfix can't say which one it got.
-    fn start(certificate: &Certificate) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let at = folder.path().display();
-        let (cert, key) = (certificate.file("c.pem"), certificate.file("k.pem"));
-        let main = format!(
-            "compatibility_level = 3.6\nqueue_directory = {at}/queue\ndata_directory = {at}/data\n\
-             maillog_file = {at}/log\nmaillog_file_prefixes = {at}\nmyhostname = mx.example.org\n\
-             mynetworks = 127.0.0.0/8\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n\
-             mydestination =\nlocal_recipient_maps =\nalias_maps =\nalias_database =\n\
-             relay_domains = example.org\nrelay_transport = discard\ndefault_transport = discard\n\
-             smtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\nsmtpd_tls_security_level = encrypt\n\
-             smtpd_recipient_restrictions = check_recipient_access inline:{{ {{gone@example.org = 550 no such user}} {{full@example.org = 452 mailbox full}} }}, permit_mynetworks, reject\n\
-             header_checks = regexp:{at}/headers\n",
-            cert.display(),
-            key.display(),
-        );
-        // Name, type, private, unprivileged, chroot, wakeup, most processes, command.
-        let master = format!(
-            "127.0.0.1:{port} inet n - n - - smtpd\npickup unix n - n 60 1 pickup\n\
-             cleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\n\
-             rewrite unix - - n - - trivial-rewrite\nbounce unix - - n - 0 bounce\n\
-             defer unix - - n - 0 bounce\ntrace unix - - n - 0 bounce\n\
-             discard unix - - n - - discard\ntlsmgr unix - - n 1000? 1 tlsmgr\n\
-             anvil unix - - n - 1 anvil\nscache unix - - n - 1 scache\n\
-             proxymap unix - - n - - proxymap\nerror unix - - n - - error\n\
-             retry unix - - n - - error\nflush unix n - n 1000? 0 flush\n\
-             postlog unix-dgram n - n - 1 postlogd\n"
-        );
-        let write =
-            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        write("main.cf", &main);
-        write("master.cf", &master);
-        // Puts the headers that matter into the log.
-        write("headers", "/^(Message-ID|Subject|Auto-Submitted):/ WARN\n");
-        std::fs::create_dir(folder.path().join("queue")).unwrap();
-        std::fs::create_dir(folder.path().join("data")).unwrap();
-        let own = Sync::new("chown").arg("postfix").arg(folder.path().join("data")).status();
-        assert!(own.expect("chown").success());
-        // The daemons run as `postfix` and must get to their queue.
-        let open =
-            Sync::new("chmod").arg("755").args([folder.path(), certificate.folder.path()]).status();
-        assert!(open.expect("chmod").success());
-        let postfix = Self { folder, port };
-        postfix.command("start");
-        postfix
-    }
-
-    fn command(&self, word: &str) {
-        let done = Sync::new("postfix")
-            .arg("-c")
-            .arg(self.folder.path())
-            .arg(word)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .output()
-            .expect("postfix");
-        assert!(done.status.success(), "postfix {word}: {}", String::from_utf8_lossy(&done.stderr));
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Postfix {
-    fn drop(&mut self) {
-        self.command("stop");
-    }
-}
-
-#[tokio::test]
-async fn m06_postfix_takes_a_mail_over_starttls_and_refuses_some_recipients() {
-    let certificate = Certificate::new();
-    let postfix = Postfix::start(&certificate);
-    let settings = json!({
-        "fromaddr": "bot@example.org", "relayhost": "127.0.0.1", "smtpPort": postfix.port,
-        "tls": "starttls", "mode": "all", "sendToInterestedUsers": false,
-        "extraRecipients": ["ann@example.org", "gone@example.org"],
-    });
-    let secrets = Secrets { password: None, ca: Some(certificate.pem()) };
-    let mail = Mail::new("m", &mail_spec(&settings), &secrets, about().fixed()).unwrap();
-    let reachable = async {
-        // Its port opens a moment after it says that it started.
-        while matches!(mail.reach().await, Err(SendError::Transient(_))) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    assert!(timeout(PATIENCE, reachable).await.is_ok(), "{}", postfix.log());
-    let Ok(Sent::Partly(text)) = send(&mail).await else { panic!("{}", postfix.log()) };
-    assert!(text.contains("gone@example.org") && text.contains("no such user"), "{text}");
-    let id = compose(&mail).id;
-    let logged = async {
-        while !(postfix.log().contains("to=<ann@example.org>") && postfix.log().contains(&id)) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    assert!(timeout(PATIENCE, logged).await.is_ok(), "{}", postfix.log());
-    let mut full = settings.clone();
-    full["extraRecipients"] = json!(["full@example.org"]);
-    let full = Mail::new("m", &mail_spec(&full), &secrets, about().fixed()).unwrap();
-    assert!(matches!(send(&full).await, Err(SendError::PutOff(text)) if text.contains("452")));
-    // TLS is required there: a mail in the clear is refused, and somebody has to see to it.
-    let mut clear = settings;
-    clear["tls"] = json!("none");
-    let clear = Mail::new("m", &mail_spec(&clear), &Secrets::default(), about().fixed()).unwrap();
-    assert!(
-        matches!(send(&clear).await, Err(SendError::Misconfigured(text)) if text.contains("530"))
-    );
 }
