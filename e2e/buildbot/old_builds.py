@@ -1,23 +1,25 @@
-"""Gives a stopped master a past: old_builds.py LAB COUNT writes finished builds into its database.
+"""Gives a stopped master a past: writes finished builds into its database.
 
-They are spread over four builders, end with every result, and have what a real build has: buildset, request,
-source stamp, properties, steps, a log. The last one ended a minute ago. The master must have run once, so that
-the database holds its builders and workers.
+    old_builds.py LAB COUNT [--apart SECONDS] [--extra-builders N] [--steps N]
+
+They are spread over four builders, or over the lab's N extra ones, end with every result, and have what a real
+build has: buildset, request, source stamp, properties, steps, a log of each step. One began every so many seconds
+(60), the last one that long ago. The master must have run once, so that the database holds its builders and workers.
 """
 
+import argparse
 import hashlib
 import itertools
 import json
 import os
 import sqlite3
-import sys
 import time
 import zlib
 
 BUILDERS = ('linux-gcc', 'windows/msvc', 'docs', 'quick-00')
 # Mostly good, and each way to fail: success, warnings, failure, skipped, exception, retry, cancelled.
 RESULTS = (0, 0, 2, 0, 1, 0, 2, 0, 4, 0, 3, 6, 0, 5, 0, 0)
-STEPS = ('unit tests',)  # each step costs whoever reads the past further reads
+STEP_SECONDS = 10
 
 
 class Table:
@@ -38,7 +40,7 @@ def insert(database, table, row):
     database.execute(f'insert into {table} ({", ".join(row)}) values ({marks})', list(row.values()))
 
 
-def fill(database, count):
+def fill(database, count, apart, names, steps_each):
     def ids(table):
         return {name: key for key, name in database.execute(f'select id, name from {table}')}
 
@@ -48,10 +50,10 @@ def fill(database, count):
         Table(database, name)
         for name in ('sourcestamps', 'buildsets', 'buildrequests', 'builds', 'steps', 'logs'))
     text = zlib.compress(b'oold line one\noold line two')
-    begin = int(time.time()) - 60 * (count + 1)
+    begin = int(time.time()) - apart * (count + 1)
     for index in range(count):
-        name, number = BUILDERS[index % len(BUILDERS)], index // len(BUILDERS) + 1
-        start, end, results = begin + 60 * index, begin + 60 * index + 50, RESULTS[index % len(RESULTS)]
+        name, number = names[index % len(names)], index // len(names) + 1
+        start, end, results = begin + apart * index, begin + apart * index + STEP_SECONDS * steps_each, RESULTS[index % len(RESULTS)]
         revision = hashlib.sha1(b'old %d' % index).hexdigest()
         stamp = stamps.add(
             ss_hash=revision, branch='main', revision=revision, repository='file:///old/kestrel.git',
@@ -76,10 +78,11 @@ def fill(database, count):
         }.items():
             insert(database, 'build_properties', {
                 'buildid': build, 'name': key, 'value': json.dumps(value), 'source': 'Build'})
-        for place, step_name in enumerate(STEPS):
+        for place in range(steps_each):
+            step_name = f'unit tests {place}' if place else 'unit tests'
             step = steps.add(
-                number=place, name=step_name, buildid=build, started_at=start + 10 * place,
-                locks_acquired_at=start + 10 * place, complete_at=start + 10 * place + 9,
+                number=place, name=step_name, buildid=build, started_at=start + STEP_SECONDS * place,
+                locks_acquired_at=start + STEP_SECONDS * place, complete_at=start + STEP_SECONDS * place + 9,
                 state_string=step_name, results=results, urls_json='[]', hidden=0)
             log = logs.add(name='stdio', slug='stdio', stepid=step, complete=1, num_lines=2, type='s')
             insert(database, 'logchunks', {
@@ -87,10 +90,17 @@ def fill(database, count):
 
 
 def main():
-    lab, count = sys.argv[1], int(sys.argv[2])
-    database = sqlite3.connect(os.path.join(lab, 'master', 'state.sqlite'))
+    parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
+    parser.add_argument('lab')
+    parser.add_argument('count', type=int)
+    parser.add_argument('--apart', type=int, default=60)
+    parser.add_argument('--extra-builders', type=int, default=0)
+    parser.add_argument('--steps', type=int, default=1)
+    a = parser.parse_args()
+    names = [f'quick-{n:02}' for n in range(a.extra_builders)] or BUILDERS
+    database = sqlite3.connect(os.path.join(a.lab, 'master', 'state.sqlite'))
     with database:  # one transaction: all of them or none
-        fill(database, count)
+        fill(database, a.count, a.apart, names, a.steps)
     database.close()
 
 

@@ -10,6 +10,7 @@ Only the standard library, so that it can also be pointed at a lab that another 
 import argparse
 import base64
 import collections
+import http.client
 import http.cookiejar
 import json
 import os
@@ -76,7 +77,7 @@ class Scenario:
             except urllib.error.HTTPError as error:
                 if error.code < 500:
                     return error.read().decode()
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 # A command may have been carried out before the connection broke: it is not repeated.
                 refused = isinstance(getattr(error, 'reason', error), ConnectionRefusedError)
                 if data is not None and not refused:

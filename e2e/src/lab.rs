@@ -76,13 +76,16 @@ impl Lab {
 
     async fn wait_for_workers(&self) {
         wait_until("master and workers are up", PATIENCE, async || {
-            let workers = self.get("workers").await?;
-            let connected =
-                |w: &Value| w["connected_to"].as_array().is_some_and(|to| !to.is_empty());
-            (workers["workers"].as_array()?.iter().filter(|w| connected(w)).count() == 2)
-                .then_some(())
+            (self.connected().await? == 2).then_some(())
         })
         .await;
+    }
+
+    /// How many workers are connected.
+    async fn connected(&self) -> Option<usize> {
+        let workers = self.get("workers").await?;
+        let connected = |w: &&Value| w["connected_to"].as_array().is_some_and(|to| !to.is_empty());
+        Some(workers["workers"].as_array()?.iter().filter(connected).count())
     }
 
     /// kill -9 of the master, and a new start.
@@ -101,36 +104,54 @@ impl Lab {
         self.wait_for_workers().await;
     }
 
-    /// Ends the master, writes finished builds into its database, and starts it again. Needs a lab
-    /// with an extra builder.
-    pub async fn grow_old(&mut self, builds: usize) {
+    /// SIGTERM to a worker, and a new start.
+    pub async fn restart_worker(&mut self, name: &'static str) {
+        if let Some(mut worker) = self.processes.remove(name) {
+            worker.end(PATIENCE).await;
+        }
+        wait_until("the master misses a worker", PATIENCE, async || {
+            (self.connected().await? < 2).then_some(())
+        })
+        .await;
+        self.run(name);
+        self.wait_for_workers().await;
+    }
+
+    /// Ends the master, writes finished builds into its database, and starts it again. `more` is for
+    /// `old_builds.py`. Needs a lab with an extra builder.
+    pub async fn grow_old(&mut self, builds: usize, more: &[&str]) {
         if let Some(mut master) = self.processes.remove("master") {
             master.end(PATIENCE).await;
         }
         let mut fill = Command::new(python());
-        fill.arg(tool("old_builds.py")).arg(&self.folder).arg(builds.to_string());
+        fill.arg(tool("old_builds.py")).arg(&self.folder).arg(builds.to_string()).args(more);
         let filled = fill.output().unwrap();
         assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
         self.run("master");
         self.wait_for_workers().await;
     }
 
-    /// Forces a build of `builder` as a person would.
+    /// Forces a build of `builder` on the branch `main` as a person would.
     pub async fn force(&self, builder: &str) {
+        self.call("force", builder, &json!({ "branch": "main" })).await;
+    }
+
+    /// Forces a build of two codebases, on no branch.
+    pub async fn force_integration(&self) {
+        self.call("force-integration", "integration", &json!({})).await;
+    }
+
+    async fn call(&self, scheduler: &str, builder: &str, more: &Value) {
         let builders = self.get("builders").await.unwrap();
         let found = builders["builders"].as_array().unwrap().iter().find(|b| b["name"] == builder);
-        let call = json!({
-            "jsonrpc": "2.0",
-            "id": 1,
-            "method": "force",
-            "params": {
-                "builderid": found.unwrap()["builderid"],
-                "username": "Ines Duarte <ines@kestrel.example.org>",
-                "reason": "A new build",
-                "branch": "main",
-            },
+        let mut params = json!({
+            "builderid": found.unwrap()["builderid"],
+            "username": "Ines Duarte <ines@kestrel.example.org>",
+            "reason": "A new build",
         });
-        let url = format!("http://127.0.0.1:{}/api/v2/forceschedulers/force", self.port);
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "force", "params": params });
+        let url = format!("http://127.0.0.1:{}/api/v2/forceschedulers/{scheduler}", self.port);
         let request = self.http.post(url).header("Content-Type", "application/json");
         let answer = request.body(call.to_string()).send().await.unwrap();
         let (status, text) = (answer.status(), answer.text().await.unwrap());
@@ -140,6 +161,11 @@ impl Lab {
     /// The port of the master's interface.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Seconds of processor time that the master took so far.
+    pub fn processor_seconds(&self) -> f64 {
+        self.processes.get("master").map_or(0.0, Process::processor_seconds)
     }
 
     /// Starts acts of the scenario (all but the worker's death if none are named).

@@ -57,6 +57,15 @@ impl Process {
         self.child.try_wait().unwrap()
     }
 
+    /// Seconds of processor time that it took so far, without its children.
+    pub fn processor_seconds(&self) -> f64 {
+        // Behind the name in parentheses, which may hold spaces, come state and 10 numbers before these two.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let (_, numbers) = stat.rsplit_once(')').unwrap();
+        let ticks = numbers.split_whitespace().skip(11).take(2).map(|n| n.parse::<f64>().unwrap());
+        ticks.sum::<f64>() / rustix::param::clock_ticks_per_second() as f64
+    }
+
     /// What it printed so far.
     pub fn printed(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.output).unwrap_or_default()).into_owned()

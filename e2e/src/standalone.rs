@@ -146,6 +146,11 @@ impl Standalone {
         values.peek().is_some().then(|| values.sum())
     }
 
+    /// Seconds of processor time that it took since its last start.
+    pub fn processor_seconds(&self) -> f64 {
+        self.process.as_ref().map_or(0.0, Process::processor_seconds)
+    }
+
     /// The journal's folder.
     pub fn journal(&self) -> PathBuf {
         self.data.join("default/main")

@@ -13,7 +13,7 @@ const BUILDER: &str = "quick-00";
 async fn an_empty_journal_beside_a_master_with_old_builds_sends_no_mail_about_them() {
     let folder = tempfile::tempdir().unwrap();
     let mut lab = Lab::start(folder.path(), 0.1, &["--extra-builders", "1"]).await;
-    lab.grow_old(OLD).await;
+    lab.grow_old(OLD, &[]).await;
     assert_eq!(lab.finished().await.unwrap().len(), OLD, "the master shows its old builds");
     let mailbox = Mailbox::start(folder.path()).await;
     let receiver = Receiver::start().await;
