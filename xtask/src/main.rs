@@ -24,7 +24,7 @@ cargo xtask COMMAND
   demo-recording [--seed N]     run the scenario against a real master (7 minutes) and write e2e/recording/
   long NAME --minutes M [--seed N]
                                 a long run: campaign; leaves a report in docs/reports/
-  bench                         the whole process with a journal of 4000 builds (minutes)
+  bench                         the whole process with a journal of 4000 builds, then beside a real master (minutes)
 
 Build output and tools are kept in $XDG_CACHE_HOME/buildbot-status-operator (~/.cache if unset).";
 
@@ -118,10 +118,12 @@ fn bench() -> Result<(), Failure> {
         cargo(&cache).args(["build", "--release", "--package", "buildbot-status"]),
         "building the release",
     )?;
-    let mut command = cargo(&cache);
-    command.args(["run", "--release", "--package", "bench", "--bin", "process"]);
-    succeed(
-        command.env("BUILDBOT_STATUS", cache.target().join("release/buildbot-status")),
-        "the bench",
-    )
+    for program in ["process", "beside"] {
+        println!("== {program}");
+        let mut command = cargo(&cache);
+        command.args(["run", "--release", "--quiet", "--package", "bench", "--bin", program]);
+        command.env("BUILDBOT_STATUS", cache.target().join("release/buildbot-status"));
+        succeed(&mut command, "the bench")?;
+    }
+    Ok(())
 }
