@@ -9,6 +9,7 @@ use crate::{
     running::{self, about::about, sinks},
     standalone,
 };
+use crds::manifest::LoadOptions;
 use crds::secrets::{Secret, SecretSource};
 use feed::{Feed, Item, SnapshotLimits};
 use master::PlayOptions;
@@ -22,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// [`Failure`] when a manifest can't be used.
 pub async fn check(arguments: Check) -> Result<(), Failure> {
-    let manifests = standalone::load(&arguments.manifests, true)?;
+    let options = LoadOptions { without_secrets: true, ..LoadOptions::default() };
+    let manifests = standalone::load(&arguments.manifests, &options)?;
     let plans = plan::plan(manifests.documents)?;
     let (mut text, mut failures) = (String::new(), Vec::new());
     let mut demo = None;
@@ -114,7 +116,7 @@ fn say(
         let mut resource = resource.clone();
         resource.spec.ca_secret_ref = None;
         let name = &resource.metadata.name;
-        match sinks::mail(plan, &resource, &secrets, about.clone()) {
+        match sinks::mail(&plan.namespace, &resource, &secrets, about.clone()) {
             Ok(target) => each(text, "MailNotifier", name, builds, |build| target.preview(build)),
             Err(failure) => failures.push(failure.to_string()),
         }

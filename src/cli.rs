@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use feed::http::token::Right;
+use model::Position;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Buildbot's status targets as processes of their own.
@@ -29,6 +30,11 @@ pub enum Command {
     Standalone(Standalone),
     /// Read one master, keep its journal, and serve it to targets and pages elsewhere.
     Feed(Feed),
+    /// Run one target, or pages, that read a feed elsewhere.
+    Target(Target),
+    /// See, replay or drop what targets gave up.
+    #[command(subcommand)]
+    Deliveries(Deliveries),
     /// Print a token for one who reads a feed.
     Token(Token),
     /// Play a recorded master, with pages, mails and pushes; needs nothing else.
@@ -161,4 +167,114 @@ pub struct Token {
     /// In how many days the token expires; it does not if this is not given.
     #[arg(long, value_name = "DAYS")]
     pub days: Option<u32>,
+}
+
+/// A feed elsewhere.
+#[derive(Args, Clone, Debug)]
+pub struct FeedAt {
+    /// The feed's address, such as `http://127.0.0.1:9465/`.
+    #[arg(long = "feed", value_name = "URL", env = "BUILDBOT_STATUS_FEED")]
+    pub url: String,
+    /// The file with the token for it, as `buildbot-status token` prints one; it is read again
+    /// when it changes.
+    #[arg(long, value_name = "FILE", env = "BUILDBOT_STATUS_TOKEN_FILE")]
+    pub token_file: PathBuf,
+}
+
+/// `target`.
+#[derive(Args, Debug)]
+pub struct Target {
+    #[command(flatten)]
+    pub manifests: Manifests,
+    #[command(flatten)]
+    pub feed: FeedAt,
+    #[command(flatten)]
+    pub serving: Serving,
+}
+
+/// `deliveries`.
+#[derive(Debug, Subcommand)]
+pub enum Deliveries {
+    /// List consumers and the records that they gave up.
+    List {
+        #[command(flatten)]
+        journal: Journal,
+        /// Only this consumer, such as `mail/NAME`.
+        #[arg(long, value_name = "NAME")]
+        consumer: Option<String>,
+        /// How it is written.
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Show one record that was given up, whole.
+    Show {
+        #[command(flatten)]
+        journal: Journal,
+        /// The consumer, such as `mail/NAME`.
+        #[arg(long, value_name = "NAME")]
+        consumer: String,
+        /// The record's position, as `list` shows it.
+        position: Position,
+        /// How it is written.
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Have records that were given up delivered once more.
+    Replay {
+        #[command(flatten)]
+        journal: Journal,
+        #[command(flatten)]
+        letters: Letters,
+    },
+    /// Throw records away that were given up.
+    Drop {
+        #[command(flatten)]
+        journal: Journal,
+        #[command(flatten)]
+        letters: Letters,
+        /// Needed with --all and --class: what is dropped is gone.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Whose deliveries: a feed that runs, or the journal of a standalone that does not.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = true)]
+pub struct Journal {
+    /// The feed's address, such as `http://127.0.0.1:9465/`.
+    #[arg(long = "feed", value_name = "URL", requires = "token_file", conflicts_with = "data")]
+    pub url: Option<String>,
+    /// The file with a token for it, with the right `manage` or to the consumer.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub token_file: Option<PathBuf>,
+    /// The data folder of a standalone or feed that does not run.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// Which records that were given up.
+#[derive(Args, Clone, Debug)]
+pub struct Letters {
+    /// The consumer, such as `mail/NAME`.
+    #[arg(long, value_name = "NAME")]
+    pub consumer: String,
+    /// Positions, as `list` shows them.
+    #[arg(value_name = "POSITION", required_unless_present_any = ["all", "class"])]
+    pub positions: Vec<Position>,
+    /// All of the consumer.
+    #[arg(long, conflicts_with_all = ["positions", "class"])]
+    pub all: bool,
+    /// All of the consumer with this class, such as `permanent`.
+    #[arg(long, value_name = "CLASS", conflicts_with = "positions")]
+    pub class: Option<String>,
+}
+
+/// How lists are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
 }

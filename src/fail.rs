@@ -2,7 +2,7 @@
 
 use crate::{plan::PlanError, running::StartError, telemetry::TelemetryError};
 use crds::manifest::ManifestError;
-use feed::http::token::KeysError;
+use feed::http::{client::RemoteError, token::KeysError};
 use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 /// Why the program ends early.
@@ -32,6 +32,8 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A feed elsewhere can't be asked at all.
+    Remote(RemoteError),
     /// The keys of tokens can't be used.
     Keys(KeysError),
     /// The system lets no signals be watched.
@@ -43,6 +45,8 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// Arguments that don't go together.
+    Usage(String),
     /// Anything else, in words.
     Other(String),
 }
@@ -51,7 +55,12 @@ impl Failure {
     /// 2 for what the user can mend in arguments and manifests, as `kubectl` and `clap` have it.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Manifests(_) | Self::Plan(_) | Self::Telemetry(_) | Self::Keys(_) => 2,
+            Self::Manifests(_)
+            | Self::Plan(_)
+            | Self::Telemetry(_)
+            | Self::Keys(_)
+            | Self::Remote(_)
+            | Self::Usage(_) => 2,
             _ => 1,
         }
     }
@@ -83,10 +92,11 @@ impl fmt::Display for Failure {
                     "--listen: can't listen on {address}: {source}; give another address or port 0"
                 )
             }
+            Self::Remote(error) => error.fmt(f),
             Self::Keys(error) => write!(f, "--keys: {error}"),
             Self::Signals(source) => write!(f, "signals can't be watched: {source}"),
             Self::Folder { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::Other(text) => f.write_str(text),
+            Self::Usage(text) | Self::Other(text) => f.write_str(text),
         }
     }
 }
@@ -106,6 +116,12 @@ impl From<prometheus::Error> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         Self::Start(Box::new(error))
+    }
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        Self::Remote(error)
     }
 }
 

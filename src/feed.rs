@@ -8,6 +8,7 @@ use crate::{
     running::{Origin, Running},
     standalone,
 };
+use crds::manifest::LoadOptions;
 use feed::http::{
     server::{About, Limits, State, serve},
     token::Keys,
@@ -29,7 +30,7 @@ const KEYS_AGAIN: Duration = Duration::from_secs(10);
 pub async fn feed(arguments: cli::Feed) -> Result<(), Failure> {
     let cli::Feed { manifests, data, listen, keys: dir, serving } = arguments;
     let keys = Keys::from_dir(&dir)?;
-    let manifests = standalone::load(&manifests, false)?;
+    let manifests = standalone::load(&manifests, &LoadOptions::default())?;
     let plan = one(plan::plan(manifests.documents)?)?;
     let health = Health::new()?;
     let mut running = Running::new(&health);

@@ -5,6 +5,7 @@
 
 mod check;
 mod cli;
+mod deliveries;
 mod demo;
 mod fail;
 mod feed;
@@ -12,6 +13,7 @@ mod health;
 mod plan;
 mod running;
 mod standalone;
+mod target;
 mod telemetry;
 mod token;
 
@@ -52,6 +54,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Demo(arguments) => demo::demo(arguments).await,
             Command::Check(arguments) => check::check(arguments).await,
             Command::Feed(arguments) => feed::feed(arguments).await,
+            Command::Target(arguments) => target::target(arguments).await,
+            Command::Deliveries(arguments) => deliveries::deliveries(arguments).await,
             Command::Crds | Command::Token(_) => Ok(()),
         }
     });

@@ -32,6 +32,31 @@ pub enum PlanError {
         "no Master among the documents: a document of kind Master says which Buildbot master to follow"
     )]
     NoMaster,
+    /// More or less than one target, where one is run.
+    #[error(
+        "a target runs one WebStatus, MailNotifier or HttpPush, and the documents have {found}: \
+         run a target for each, or a standalone for all"
+    )]
+    NotOne {
+        /// What there is.
+        found: String,
+    },
+}
+
+/// The one document that is no Master.
+///
+/// # Errors
+/// [`PlanError::NotOne`].
+pub fn one(documents: Vec<Document>) -> Result<Resource, PlanError> {
+    let resources = documents.into_iter().map(|document| document.resource);
+    let targets: Vec<Resource> =
+        resources.filter(|resource| !matches!(resource, Resource::Master(_))).collect();
+    <[Resource; 1]>::try_from(targets).map(|[target]| target).map_err(|targets| {
+        let named = |target: &Resource| format!("{} {:?}", target.kind(), target.name());
+        let names: Vec<String> = targets.iter().map(named).collect();
+        let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        PlanError::NotOne { found }
+    })
 }
 
 /// Sorts documents by master, in the documents' order.

@@ -14,14 +14,19 @@ pub use pages::Pages;
 use crate::{health::Health, plan::MasterPlan};
 use crds::{
     SecretKeyRef,
+    manifest::Resource,
     secrets::{Secret, SecretError, SecretSource},
 };
-use feed::{AnyFeed, Feed};
+use feed::{
+    AnyFeed, Feed,
+    http::{api::Info, client::Remote},
+};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::task::JoinSet;
+use targets::About;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// How much of the database's pages is kept in memory for each master.
@@ -122,19 +127,60 @@ impl Running {
         let (feed, origin) = self.open_feed(plan, secrets, data, origin).await?;
         let reader = AnyFeed::from(feed.clone());
         let about = about::follow(&mut self.tasks, &reader, plan.links(), &self.cancel).await;
+        let reading = Reading {
+            feed: &reader,
+            namespace: &plan.namespace,
+            secrets,
+            about: &about,
+            metrics: &metrics,
+        };
         // Consumers are opened before the first event is journaled: a new one starts at the
         // head, and must not start behind what it should have seen.
         for mail in &plan.mails {
-            self.start_mail(&reader, plan, mail, secrets, &about, &metrics).await?;
+            self.start_mail(&reading, mail).await?;
         }
         for push in &plan.pushes {
-            self.start_push(&reader, push, secrets, &about, &metrics).await?;
+            self.start_push(&reading, push).await?;
         }
         for page in &plan.pages {
             self.start_pages(&reader, page).await?;
         }
         self.fill(plan, &feed, origin);
         Ok(())
+    }
+
+    /// Starts one target or pages that read a feed elsewhere, which has answered with `info`.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub async fn start_reader(
+        &mut self,
+        resource: &Resource,
+        secrets: &SecretSource,
+        remote: &Remote,
+        info: Info,
+    ) -> Result<(), StartError> {
+        let feed = AnyFeed::from(remote.clone());
+        self.feeds.push(feed.clone());
+        let master = format!("{}/{}", info.namespace, info.name);
+        let metrics = delivery::Metrics::register(self.health.registry(), &master)?;
+        self.tasks.spawn(origin::report(info.name, feed.state(), self.cancel.clone()));
+        if let Resource::WebStatus(page) = resource {
+            return self.start_pages(&feed, page).await;
+        }
+        let about = about::follow(&mut self.tasks, &feed, info.links, &self.cancel).await;
+        let reading = Reading {
+            feed: &feed,
+            namespace: &info.namespace,
+            secrets,
+            about: &about,
+            metrics: &metrics,
+        };
+        match resource {
+            Resource::MailNotifier(mail) => self.start_mail(&reading, mail).await,
+            Resource::HttpPush(push) => self.start_push(&reading, push).await,
+            Resource::Master(_) | Resource::WebStatus(_) => Ok(()),
+        }
     }
 
     /// Starts a master's feed alone, for readers elsewhere.
@@ -205,6 +251,16 @@ impl Running {
             feed.close().await;
         }
     }
+}
+
+/// What a target is started with.
+struct Reading<'a> {
+    feed: &'a AnyFeed,
+    /// The resource's own, which is the master's.
+    namespace: &'a str,
+    secrets: &'a SecretSource,
+    about: &'a watch::Receiver<About>,
+    metrics: &'a delivery::Metrics,
 }
 
 /// Opens a master's journal.

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// # Errors
 /// [`Failure`] when a manifest, the journal or an address can't be used.
 pub async fn standalone(arguments: Standalone) -> Result<(), Failure> {
-    let manifests = load(&arguments.manifests, false)?;
+    let manifests = load(&arguments.manifests, &LoadOptions::default())?;
     let plans = plan::plan(manifests.documents)?;
     let health = Health::new()?;
     let mut running = Running::new(&health);
@@ -35,8 +35,8 @@ pub async fn standalone(arguments: Standalone) -> Result<(), Failure> {
 ///
 /// # Errors
 /// [`Failure::Manifests`] with every mistake.
-pub fn load(from: &Manifests, without_secrets: bool) -> Result<manifest::Manifests, Failure> {
-    let options = LoadOptions { secrets: from.secrets.clone(), without_secrets };
+pub fn load(from: &Manifests, options: &LoadOptions) -> Result<manifest::Manifests, Failure> {
+    let options = LoadOptions { secrets: from.secrets.clone(), ..options.clone() };
     let manifests = manifest::load(&from.files, &options).map_err(Failure::Manifests)?;
     for note in &manifests.notes {
         tracing::info!("{}:{}: {}", note.file.display(), note.line, note.message);
@@ -79,7 +79,7 @@ fn print(running: &Running, metrics: std::net::SocketAddr, also: &[(&str, &dyn D
 }
 
 /// SIGTERM and SIGINT, whichever comes first.
-fn signals() -> Result<impl Future<Output = ()>, Failure> {
+pub fn signals() -> Result<impl Future<Output = ()>, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut term = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
     let mut int = signal(SignalKind::interrupt()).map_err(Failure::Signals)?;

@@ -20,9 +20,14 @@ pub(super) async fn follow(
     links: Links,
     cancel: &CancellationToken,
 ) -> watch::Receiver<About> {
-    let first = read(feed, &links).await;
-    let mut stale = first.is_none();
-    let (position, first) = first.unwrap_or_default();
+    // A message that is made once more must be the same: none is made before this is known.
+    let (position, first) = loop {
+        if let Some(read) = read(feed, &links).await {
+            break read;
+        }
+        tokio::time::sleep(AGAIN).await;
+    };
+    let mut stale = false;
     let (sender, receiver) = watch::channel(first);
     let (feed, cancel) = (feed.clone(), cancel.clone());
     tasks.spawn(async move {

@@ -1,10 +1,9 @@
 //! Targets that send: each has a durable consumer and a loop that is started again when it fails.
 
-use super::{Running, StartError, as_bytes, as_text, secret};
-use crate::plan::MasterPlan;
+use super::{Reading, Running, StartError, as_bytes, as_text, secret};
 use crds::{CatchUp, HttpPush, MailNotifier, secrets::SecretSource};
 use delivery::RunError;
-use feed::{AnyConsumer, AnyFeed, ConsumerOptions};
+use feed::{AnyConsumer, AnyFeed, ConsumerError, ConsumerOptions, StoreError};
 use model::Backoff;
 use std::{
     future::Future,
@@ -18,32 +17,31 @@ use tokio_util::sync::CancellationToken;
 /// The longest wait before a loop that failed is started again, the first time and ever.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
+/// How often a suspended target's consumer is opened.
+const SEEN: Duration = Duration::from_secs(3600);
+
 impl Running {
     pub(super) async fn start_mail(
         &mut self,
-        feed: &AnyFeed,
-        plan: &MasterPlan,
+        with: &Reading<'_>,
         resource: &MailNotifier,
-        secrets: &SecretSource,
-        about: &watch::Receiver<About>,
-        metrics: &delivery::Metrics,
     ) -> Result<(), StartError> {
         let (name, spec) = (resource.metadata.name.clone().unwrap_or_default(), &resource.spec);
-        let mut target = mail(plan, resource, secrets, about.clone())?;
+        let mut target = mail(with.namespace, resource, with.secrets, with.about.clone())?;
         if let Some(folder) = &self.outbox {
             target = target.into_folder(folder.clone());
         }
         let target = Arc::new(target);
         let mut options = target.options(&name, &self.budgets);
         options.catch_up = oldest(spec.catch_up.as_ref());
-        let metrics = metrics.clone();
-        let wanted = wanted(spec.catch_up.as_ref());
-        let first = open(feed, "mail", &name, &wanted).await?;
+        let metrics = with.metrics.clone();
+        let wanted = wanted(spec.catch_up.as_ref(), spec.suspend);
+        let first = open(with.feed, "mail", &name, &wanted).await?;
         if spec.suspend {
-            self.suspend("mail", &name, first);
+            self.suspend(with.feed, ("mail", name), (first, wanted));
             return Ok(());
         }
-        self.supervise(feed, ("mail", name), (first, wanted), move |consumer, cancel| {
+        self.supervise(with.feed, ("mail", name), (first, wanted), move |consumer, cancel| {
             delivery::run(consumer, Arc::clone(&target), options.clone(), metrics.clone(), cancel)
         });
         Ok(())
@@ -51,25 +49,22 @@ impl Running {
 
     pub(super) async fn start_push(
         &mut self,
-        feed: &AnyFeed,
+        with: &Reading<'_>,
         resource: &HttpPush,
-        secrets: &SecretSource,
-        about: &watch::Receiver<About>,
-        metrics: &delivery::Metrics,
     ) -> Result<(), StartError> {
         let (name, spec) = (resource.metadata.name.clone().unwrap_or_default(), &resource.spec);
-        let target = push(resource, secrets, about.clone())?;
+        let target = push(resource, with.secrets, with.about.clone())?;
         let target = Arc::new(target);
         let mut options = target.options(&name, &self.budgets);
         options.catch_up = oldest(spec.catch_up.as_ref());
-        let metrics = metrics.clone();
-        let wanted = wanted(spec.catch_up.as_ref());
-        let first = open(feed, "http_push", &name, &wanted).await?;
+        let metrics = with.metrics.clone();
+        let wanted = wanted(spec.catch_up.as_ref(), spec.suspend);
+        let first = open(with.feed, "http_push", &name, &wanted).await?;
         if spec.suspend {
-            self.suspend("http_push", &name, first);
+            self.suspend(with.feed, ("http_push", name), (first, wanted));
             return Ok(());
         }
-        self.supervise(feed, ("http_push", name), (first, wanted), move |consumer, cancel| {
+        self.supervise(with.feed, ("http_push", name), (first, wanted), move |consumer, cancel| {
             delivery::run_batch(
                 consumer,
                 Arc::clone(&target),
@@ -81,13 +76,28 @@ impl Running {
         Ok(())
     }
 
-    /// Keeps a suspended target's place in the journal: it is there, and asks for nothing.
-    fn suspend(&mut self, kind: &'static str, name: &str, consumer: AnyConsumer) {
+    /// Keeps a suspended target's place in the journal: it is there, and sends nothing.
+    fn suspend(
+        &mut self,
+        feed: &AnyFeed,
+        (kind, name): (&'static str, String),
+        (first, wanted): (AnyConsumer, ConsumerOptions),
+    ) {
         tracing::info!(kind, name, "suspended: its place in the journal is kept");
-        let cancel = self.cancel.clone();
+        let (feed, cancel) = (feed.clone(), self.cancel.clone());
         self.tasks.spawn(async move {
-            cancel.cancelled().await;
-            drop(consumer);
+            let mut kept = Some(first);
+            let wait = async || tokio::time::sleep(SEEN).await;
+            while cancel.run_until_cancelled(wait()).await.is_some() {
+                // A consumer that acknowledges nothing is seen when it is opened.
+                let opened = feed.consumer(&consumer_name(kind, &name), wanted.clone()).await;
+                match opened {
+                    Ok(consumer) => drop(kept.replace(consumer)),
+                    Err(error) => {
+                        tracing::warn!(kind, name, "suspended; its place is not seen: {error}");
+                    }
+                }
+            }
         });
     }
 
@@ -137,7 +147,7 @@ impl Running {
 
 /// Makes the target of a `MailNotifier`.
 pub fn mail(
-    plan: &MasterPlan,
+    namespace: &str,
     resource: &MailNotifier,
     secrets: &SecretSource,
     about: watch::Receiver<About>,
@@ -157,7 +167,7 @@ pub fn mail(
             .map(|r| secret(of("caSecretRef"), r, secrets, as_bytes))
             .transpose()?,
     };
-    let full = format!("{}/{name}", plan.namespace);
+    let full = format!("{namespace}/{name}");
     mail::Mail::new(&full, spec, &given, about).map_err(|error| settings(kind, name, &error))
 }
 
@@ -190,19 +200,26 @@ pub fn consumer_name(kind: &str, name: &str) -> String {
     format!("{kind}/{name}")
 }
 
-/// Opens a target's consumer, suspended or not: one that exists keeps its place.
+/// Opens a target's consumer, suspended or not: one that exists keeps its place. A feed elsewhere
+/// that is away, or refuses the token, is asked until it is not.
 async fn open(
     feed: &AnyFeed,
     kind: &'static str,
     name: &str,
     wanted: &ConsumerOptions,
 ) -> Result<AnyConsumer, StartError> {
-    let opened = feed.consumer(&consumer_name(kind, name), wanted.clone()).await;
-    opened.map_err(|error| StartError::Settings {
-        kind,
-        name: name.to_owned(),
-        reason: error.to_string(),
-    })
+    let mut again = Backoff::new(AGAIN.0, AGAIN.1);
+    loop {
+        match feed.consumer(&consumer_name(kind, name), wanted.clone()).await {
+            Ok(consumer) => return Ok(consumer),
+            Err(ConsumerError::Store(error @ (StoreError::Away(_) | StoreError::Refused(_)))) => {
+                let wait = again.next_wait();
+                tracing::warn!(kind, name, again_in = ?wait, "{error}");
+                tokio::time::sleep(wait).await;
+            }
+            Err(error) => return Err(settings(kind, name, &error)),
+        }
+    }
 }
 
 /// How old what a target tells of may be.
@@ -211,12 +228,13 @@ fn oldest(catch_up: Option<&CatchUp>) -> Option<Duration> {
 }
 
 /// What a target asks of the journal.
-fn wanted(catch_up: Option<&CatchUp>) -> ConsumerOptions {
+fn wanted(catch_up: Option<&CatchUp>, suspend: bool) -> ConsumerOptions {
     let catch_up = catch_up.map(|spec| feed::CatchUp {
         max_age_ms: oldest(catch_up).and_then(|age| u64::try_from(age.as_millis()).ok()),
         max_builds: u64::from(spec.max_builds),
     });
-    ConsumerOptions { catch_up, ..ConsumerOptions::default() }
+    // Nothing is read ahead for one that is suspended.
+    ConsumerOptions { catch_up, window: suspend.then_some(1), ..ConsumerOptions::default() }
 }
 
 fn settings(kind: &'static str, name: &str, reason: &impl ToString) -> StartError {

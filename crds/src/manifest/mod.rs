@@ -127,6 +127,8 @@ pub struct LoadOptions {
     pub secrets: Option<PathBuf>,
     /// Lets Secrets be missing: for looking at manifests where their secrets are not at hand.
     pub without_secrets: bool,
+    /// Lets the Master that a target names be missing: where its feed is read elsewhere.
+    pub without_masters: bool,
 }
 
 /// Reads files and folders. Of a folder, the files `*.yaml`, `*.yml` and `*.json` are read in
@@ -243,7 +245,7 @@ impl Reader {
         let declared: Vec<_> = self.seen.keys().cloned().collect();
         let mut errors = references::ports(&self.placed);
         // A file that is no YAML may hold the Master that a target names.
-        if !self.unreadable {
+        if !self.unreadable && !options.without_masters {
             errors.extend(references::masters(&self.placed, &declared));
         }
         errors.extend(references::patterns(&self.placed));

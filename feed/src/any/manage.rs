@@ -16,6 +16,21 @@ impl AnyFeed {
         }
     }
 
+    /// Figures of one consumer.
+    ///
+    /// # Errors
+    /// [`ConsumerError::NotFound`], [`ConsumerError::Store`].
+    pub async fn status(&self, name: &str) -> Result<ConsumerStatus, ConsumerError> {
+        match self {
+            Self::Local(feed) => feed
+                .consumers()
+                .into_iter()
+                .find(|status| status.name == name)
+                .ok_or_else(|| ConsumerError::NotFound(format!("consumer {name}"))),
+            Self::Remote(feed) => feed.status(name).await,
+        }
+    }
+
     /// See [`crate::Feed::forget`].
     ///
     /// # Errors
