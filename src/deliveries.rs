@@ -173,13 +173,18 @@ fn open(journal: &Journal) -> Result<AnyFeed, Failure> {
     let data = journal.data.as_deref().unwrap_or(Path::new("."));
     // Nothing is dropped for its age here: how long it is kept is not known.
     let options = Options {
-        retention: Retention { max_age: Duration::MAX, max_bytes: u64::MAX },
+        retention: Retention {
+            max_age: Duration::MAX,
+            max_bytes: u64::MAX,
+            max_backlog_bytes: u64::MAX,
+        },
         history: History {
             max_builds: u64::MAX,
             max_changes: u64::MAX,
             max_users: u64::MAX,
             max_age: None,
         },
+        forget_after: Duration::MAX,
         maintenance: Duration::from_secs(24 * 3600),
         ..Options::default()
     };
