@@ -3,7 +3,7 @@
 
 use delivery::{
     BatchOptions, BatchTarget, ComposeError, Health, Metrics, Options, SendError, Sent, Target,
-    compliance::{Answer, Journal, Kit, Peer, Seen, records},
+    compliance::{Answer, Journal, Kit, Peer, Running, SECRET, Seen, Setup, records},
 };
 use model::{Backoff, Event, Record};
 use std::{
@@ -39,7 +39,7 @@ async fn answer(peer: &Peer, seen: &[Seen]) -> Result<(), SendError> {
     match peer.answer(seen) {
         Answer::Take => Ok(()),
         Answer::Later => Err(SendError::Transient("later".into())),
-        Answer::Never => Err(SendError::Permanent("never".into())),
+        Answer::Never => Err(SendError::Permanent(format!("never with {SECRET}"))),
         Answer::Hang | Answer::TakeAndHang => std::future::pending().await,
     }
 }
@@ -49,6 +49,10 @@ impl Target for Single {
 
     fn kind(&self) -> &'static str {
         "test"
+    }
+
+    fn secrets(&self) -> Vec<&str> {
+        vec![SECRET]
     }
 
     fn decide(&self, _: &Record) -> bool {
@@ -68,11 +72,12 @@ impl Target for Single {
 async fn a_target_that_sends_one_by_one_complies() {
     let peer = Peer::default();
     let target = peer.clone();
-    let start = move |reader, metrics, cancel| {
-        let run = delivery::run(reader, Single(target.clone()), quick("one"), metrics, cancel);
-        Box::pin(run) as delivery::compliance::Running
+    let start = move |setup: Setup| {
+        let Setup { reader, metrics, budget, catch_up, state, cancel } = setup;
+        let options = Options { budget, catch_up, state, ..quick("test") };
+        Box::pin(delivery::run(reader, Single(target.clone()), options, metrics, cancel)) as Running
     };
-    Kit { peer, start: Box::new(start), one_line: false }.check().await;
+    Kit { peer, start: Box::new(start), one_line: false, repeats: 4 }.check().await;
 }
 
 struct Batches(Peer);
@@ -83,6 +88,10 @@ impl BatchTarget for Batches {
 
     fn kind(&self) -> &'static str {
         "test"
+    }
+
+    fn secrets(&self) -> Vec<&str> {
+        vec![SECRET]
     }
 
     fn decide(&self, _: &Record) -> bool {
@@ -123,12 +132,14 @@ fn quick_batches() -> BatchOptions {
 async fn a_target_that_sends_batches_complies_and_its_numbers_stay_the_same_over_kills() {
     let peer = Peer::default();
     let target = peer.clone();
-    let start = move |reader, metrics, cancel| {
+    let start = move |setup: Setup| {
+        let Setup { reader, metrics, budget, catch_up, state, cancel } = setup;
+        let name = "test".to_owned();
+        let options = BatchOptions { name, budget, catch_up, state, ..quick_batches() };
         let target = Batches(target.clone());
-        let run = delivery::run_batch(reader, target, quick_batches(), metrics, cancel);
-        Box::pin(run) as delivery::compliance::Running
+        Box::pin(delivery::run_batch(reader, target, options, metrics, cancel)) as Running
     };
-    Kit { peer, start: Box::new(start), one_line: true }.check().await;
+    Kit { peer, start: Box::new(start), one_line: true, repeats: 3 }.check().await;
 }
 
 /// Refuses with an error until told otherwise, and counts who comes at the same time.

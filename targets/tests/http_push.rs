@@ -13,7 +13,7 @@ use axum::{
 use delivery::{
     BatchTarget, Health, SendError,
     budget::Budgets,
-    compliance::{Answer, Journal, Kit, Peer, Seen, records},
+    compliance::{Journal, records},
     run_batch,
 };
 use model::{Build, Builder, BuilderId, Change, Event, Request, Step, Worker};
@@ -367,53 +367,4 @@ async fn neither_password_nor_query_of_the_address_is_told() {
     let Err(SendError::Transient(text)) = push.send(&[&item]).await else { panic!("a failure") };
     assert!(!text.contains("hunter2") && !text.contains("s3cret"), "{text}");
     assert!(!format!("{push:?}").contains("hunter2"));
-}
-
-#[tokio::test]
-async fn g07_the_push_complies() {
-    let peer = Peer::default();
-    let asked = peer.clone();
-    let (url, _receiver) = hanging_receiver(move |seen| asked.answer(seen)).await;
-    let start = move |reader, metrics, cancel| {
-        let more = json!({ "bufferDelay": "1ms", "retryDelay": "2ms", "chunkSize": 3 });
-        let spec = push_spec(&url, &more);
-        let push = HttpPush::new(&spec, &Secrets::default(), about().fixed()).unwrap();
-        let options = push.options("push", &Budgets::default());
-        Box::pin(run_batch(reader, push, options, metrics, cancel)) as delivery::compliance::Running
-    };
-    Kit { peer, start: Box::new(start), one_line: true }.check().await;
-}
-
-/// As [`receiver`], for a peer that may keep the client waiting.
-async fn hanging_receiver(
-    answer: impl Fn(&[Seen]) -> Answer + Clone + Send + Sync + 'static,
-) -> (String, tokio::task::JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/submit", listener.local_addr().unwrap());
-    let take = move |Form(form): Form<BTreeMap<String, String>>| {
-        let answer = answer.clone();
-        async move {
-            let packets: Vec<Value> = serde_json::from_str(&form["packets"]).unwrap();
-            let seen: Vec<Seen> = packets
-                .iter()
-                .filter(|p| p["event"] == "buildFinished")
-                .map(|p| Seen {
-                    builder: p["payload"]["build"]["builderName"].as_str().unwrap().to_owned(),
-                    number: p["payload"]["build"]["number"].as_u64().unwrap(),
-                    identity: p["id"].to_string(),
-                })
-                .collect();
-            match answer(&seen) {
-                Answer::Take => StatusCode::OK,
-                Answer::Later => StatusCode::BAD_GATEWAY,
-                Answer::Never => StatusCode::BAD_REQUEST,
-                Answer::Hang | Answer::TakeAndHang => std::future::pending().await,
-            }
-        }
-    };
-    let router = Router::new().route("/submit", post(take));
-    let server = tokio::spawn(async move {
-        let _ = axum::serve(listener, router).await;
-    });
-    (url, server)
 }

@@ -117,7 +117,7 @@ impl BatchTarget for HttpPush {
     type State = State;
 
     fn kind(&self) -> &'static str {
-        "http_push"
+        crate::Kind::HttpPush.word()
     }
 
     fn decide(&self, record: &Record) -> bool {

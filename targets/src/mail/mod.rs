@@ -134,7 +134,7 @@ impl Target for Mail {
     type Message = Message;
 
     fn kind(&self) -> &'static str {
-        "mail"
+        crate::Kind::Mail.word()
     }
 
     fn decide(&self, record: &Record) -> bool {
