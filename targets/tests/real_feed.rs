@@ -112,3 +112,40 @@ async fn c02_two_pushes_of_one_journal_have_settings_and_places_of_their_own() {
     }
     feed.close().await;
 }
+
+#[tokio::test]
+async fn a_suspended_push_keeps_its_place_and_sends_all_in_order_once_resumed() {
+    let (url, taken) = receiver().await;
+    let dir = tempfile::tempdir().unwrap();
+    let feed = Feed::open(dir.path(), Options::default()).unwrap();
+    // Suspended: its consumer is opened, and nobody reads from it.
+    let suspended = feed.consumer("push", ConsumerOptions::default()).await.unwrap().handle();
+    let mut events = compliance::records(2, 10).into_iter().map(|r| r.event);
+    for round in 1..=2_u64 {
+        let events = events.by_ref().take(10).collect();
+        let batch = Batch { events, ..Batch::default() };
+        feed.ingest().commit(batch, &World::default()).await.unwrap();
+        assert_eq!(suspended.backlog(), round * 10);
+    }
+    assert!(taken.lock().unwrap().is_empty());
+
+    let resumed = feed.consumer("push", ConsumerOptions::default()).await.unwrap();
+    let more = json!({
+        "bufferDelay": "1ms", "retryDelay": "5ms",
+        "rateLimit": { "messages": 50, "period": "1h" }, "catchUp": { "maxAge": "1h" },
+    });
+    let spec = push_spec(&url, &more);
+    let push = HttpPush::new(&spec, &Secrets::default(), about().fixed()).unwrap();
+    let options = push.options("push", &Budgets::default());
+    assert_eq!(options.catch_up, Some(std::time::Duration::from_secs(3600)));
+    let (mut state, budget) = (options.watch(), Arc::clone(&options.budget));
+    let cancel = CancellationToken::new();
+    let run = tokio::spawn(run_batch(resumed, push, options, metrics(), cancel.clone()));
+    state.wait_for(|s| s.delivered == 20 && s.backlog == 0).await.unwrap();
+    cancel.cancel();
+    run.await.unwrap().unwrap();
+    let ids: Vec<u64> = taken.lock().unwrap().iter().map(|p| p["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, (1..=21).collect::<Vec<u64>>());
+    assert!(budget.left()[delivery::MESSAGES] < 50, "posts are counted");
+    feed.close().await;
+}

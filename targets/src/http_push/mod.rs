@@ -108,6 +108,7 @@ fn driven(spec: &HttpPushSpec) -> BatchOptions {
         delay: spec.buffer_delay.get(),
         retry: spec.retry_delay.get(),
         window: items.clamp(256, 1024),
+        catch_up: spec.catch_up.as_ref().and_then(|c| c.max_age).map(Into::into),
         ..BatchOptions::new("")
     }
 }

@@ -19,7 +19,7 @@ use delivery::{
 };
 use model::{Build, Event, Record, Selection};
 use send::Smtp;
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// What a mail target has beside its settings.
@@ -48,6 +48,7 @@ pub struct Mail {
     composer: Composer,
     way: Way,
     limits: Vec<Limit>,
+    catch_up: Option<Duration>,
     about: watch::Receiver<About>,
 }
 
@@ -85,6 +86,7 @@ impl Mail {
             composer: Composer::new(name, spec, Recipients::new(spec)?)?,
             way: Way::Smtp(Smtp::new(spec, secrets)?),
             limits: crate::about::limits(spec.rate_limit.as_ref()),
+            catch_up: spec.catch_up.as_ref().and_then(|c| c.max_age).map(Into::into),
             about,
         })
     }
@@ -97,7 +99,8 @@ impl Mail {
             Way::Smtp(smtp) => budgets.of(smtp.credential(), &self.limits),
             Way::Folder(_) => Arc::default(),
         };
-        Options { parallel: 1, attempt_timeout: send::ATTEMPT, budget, ..Options::new(name) }
+        let (attempt_timeout, catch_up) = (send::ATTEMPT, self.catch_up);
+        Options { parallel: 1, attempt_timeout, catch_up, budget, ..Options::new(name) }
     }
 
     /// Mails become files of this folder instead of going to a server (for a demo).
