@@ -6,8 +6,6 @@ mod common;
 use common::*;
 use feed::{Consumer, ConsumerError, ConsumerOptions, DeadLetter, Feed, Options, StateChange};
 use model::Position;
-use proptest::prelude::*;
-use std::{collections::BTreeSet, path::Path};
 
 async fn consumer(feed: &Feed) -> Consumer {
     feed.consumer("mail", ConsumerOptions::default()).await.unwrap()
@@ -277,98 +275,6 @@ async fn figures_of_consumers_and_journal_are_there_and_go_with_the_consumer() {
     feed.forget("mail").await.unwrap();
     feed.refresh_metrics().await;
     assert!(!text().contains("consumer=\"mail\""));
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Ingest(u64),
-    Next,
-    Acknowledge(usize),
-    Park(usize),
-    Reopen,
-    Restart,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        3 => (1..4u64).prop_map(Step::Ingest),
-        6 => Just(Step::Next),
-        5 => (0..8usize).prop_map(Step::Acknowledge),
-        1 => (0..8usize).prop_map(Step::Park),
-        1 => Just(Step::Reopen),
-        1 => Just(Step::Restart),
-    ];
-    prop::collection::vec(step, 1..40)
-}
-
-/// Does the steps, and compares with a plain model all along.
-async fn run(dir: &Path, steps: &[Step]) {
-    let mut feed = open(dir);
-    let mut consumer = consumer(&feed).await;
-    let (mut head, mut cursor, mut floor) = (0, 0, 0);
-    let mut done = BTreeSet::new();
-    let mut in_flight: Vec<Position> = Vec::new();
-    for step in steps {
-        match step {
-            Step::Ingest(count) => {
-                add(&feed, head + 1..=head + count).await;
-                head += count;
-            }
-            Step::Next => {
-                let expected = (cursor + 1..=head).find(|id| !done.contains(id));
-                let Some(expected) = expected else { continue };
-                let (id, at) = next(&mut consumer).await;
-                assert_eq!(id, expected);
-                cursor = id;
-                in_flight.push(at);
-            }
-            Step::Acknowledge(which) if *which < in_flight.len() => {
-                let at = in_flight.remove(*which);
-                consumer.acknowledge(at, None).await.unwrap();
-                done.insert(at.seq);
-            }
-            Step::Park(which) if *which < in_flight.len() => {
-                let at = in_flight.remove(*which);
-                consumer.park(at, letter()).await.unwrap();
-                done.insert(at.seq);
-            }
-            Step::Acknowledge(_) | Step::Park(_) => {}
-            Step::Reopen => {
-                consumer = self::consumer(&feed).await;
-                cursor = 0;
-                in_flight.clear();
-            }
-            Step::Restart => {
-                drop(consumer);
-                feed.close().await;
-                drop(feed);
-                feed = open(dir);
-                consumer = self::consumer(&feed).await;
-                cursor = 0;
-                in_flight.clear();
-            }
-        }
-        let status = consumer.status();
-        assert!(status.floor.seq >= floor, "the floor is monotonic");
-        floor = status.floor.seq;
-        assert_eq!(status.backlog, head - done.len() as u64);
-        assert_eq!(status.in_flight, in_flight.len());
-    }
-    // Nothing is lost: all that is not done still comes, once, in order.
-    let mut consumer = self::consumer(&feed).await;
-    for id in (1..=head).filter(|id| !done.contains(id)) {
-        assert_eq!(next(&mut consumer).await.0, id);
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
-    #[test]
-    fn any_interleaving_loses_nothing_and_repeats_nothing_that_is_done(steps in steps()) {
-        let dir = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(run(dir.path(), &steps));
-    }
 }
 
 #[tokio::test]

@@ -190,6 +190,19 @@ async fn a_torn_or_flipped_file_ends_no_process_and_gives_no_wrong_record() {
         }
         copies.push((format!("the head of page {page} flipped"), copy));
     }
+    let mut random = 4_u64;
+    for _ in 0..6 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let keep = usize::try_from(random >> 33).unwrap() % length;
+        copies.push((format!("only {keep} bytes"), whole[..keep].to_vec()));
+        // A file that grew, but whose pages from some point on were never written.
+        let mut copy = whole.clone();
+        copy[keep / 4096 * 4096..].fill(0);
+        copies.push((format!("zeros from page {}", keep / 4096), copy));
+    }
+    let mut copy = whole.clone();
+    copy[length - 4096..].fill(0);
+    copies.push(("the last page is zeros".to_owned(), copy));
     let (mut aside, all) = (0, copies.len());
     for (what, bytes) in copies {
         let dir = tempfile::tempdir().unwrap();
