@@ -2,6 +2,7 @@
 
 use crate::Metrics;
 use model::Position;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -123,7 +124,7 @@ pub struct ConsumerOptions {
 }
 
 /// How much of the history a consumer is handed in place of events that were dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CatchUp {
     /// Only builds that finished within this time, in milliseconds; `None` is without bound.

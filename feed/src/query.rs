@@ -14,11 +14,12 @@ use model::{
     WorkerId, World,
 };
 use redb::{ReadTransaction, ReadableTable as _};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
 /// How much of the past a snapshot holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SnapshotLimits {
     /// Newest finished builds of each builder.
@@ -36,7 +37,7 @@ impl Default for SnapshotLimits {
 }
 
 /// What is so at one position of the journal.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {
     /// The last record that is part of it: follow from here.
     pub position: Position,
@@ -51,7 +52,7 @@ pub struct Snapshot {
 }
 
 /// Which finished builds to read: highest number (of one builder) or key (of all) first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct BuildQuery {
     /// Only builds of this builder.

@@ -8,6 +8,7 @@ use crate::{
 };
 use model::{Build, Change, short_name};
 use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, WriteTransaction};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Most users in one answer.
@@ -18,7 +19,7 @@ const MOST_BYTES: usize = 320;
 const FRESH_MS: i64 = 3_600_000;
 
 /// Somebody whom a change or a build names: as author, committer, or owner.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct User {
     /// `Ann` of `Ann <ann@example.org>`; the whole text where there is no name.

@@ -1,10 +1,11 @@
 //! How the connection to a master stands, in plain words.
 
 use model::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the connection to a master stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MasterState {
     /// The kind, for programs.
     pub kind: StateKind,
@@ -28,7 +29,7 @@ impl Default for MasterState {
 }
 
 /// Kinds of [`MasterState`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum StateKind {
     /// The first attempt to connect.

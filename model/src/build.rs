@@ -4,10 +4,11 @@ use crate::{
     BuildId, BuilderId, BuilderName, Buildset, Change, LogId, Outcome, Properties, RequestId,
     StepId, Timestamp, WorkerId, short_name,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The builder of a build, as much as every reader needs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct BuilderRef {
     /// Its key.
@@ -19,7 +20,7 @@ pub struct BuilderRef {
 }
 
 /// The worker of a build.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct WorkerRef {
     /// Its key.
@@ -29,7 +30,7 @@ pub struct WorkerRef {
 }
 
 /// One build with all that a reader may want to say of it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Build {
     /// Its key in the master's database.
@@ -129,7 +130,7 @@ impl Build {
 }
 
 /// One step of a build.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Step {
     /// Its key.
@@ -155,7 +156,7 @@ pub struct Step {
 }
 
 /// A link that a step added.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct StepUrl {
     /// What it is called.
@@ -165,7 +166,7 @@ pub struct StepUrl {
 }
 
 /// A log of a step, without its text.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Log {
     /// Its key.
@@ -183,7 +184,7 @@ pub struct Log {
 }
 
 /// What a log's lines are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogKind {
     /// `s`: each line begins with its channel: `o` stdout, `e` stderr, `h` header.

@@ -1,11 +1,12 @@
 //! Builders.
 
 use crate::{BuilderId, BuilderName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
 /// A builder as the master has it configured: `/api/v2/builders/N`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Builder {
     /// Its key.

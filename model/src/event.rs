@@ -4,11 +4,12 @@ use crate::{
     Build, BuildId, Builder, BuilderId, BuilderName, Buildset, Change, Log, Request, Step,
     Timestamp, Worker,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// A durable event: journaled once, delivered at least once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "camelCase")]
 #[allow(missing_docs, reason = "each variant carries what its name says, whole")]
 pub enum Event {
@@ -111,7 +112,9 @@ impl Event {
 }
 
 /// Which moment of a thing's life an event tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Phase {
@@ -134,7 +137,18 @@ impl fmt::Display for Phase {
 
 /// Where a record stands in a journal: for reading on, never for telling things apart.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 pub struct Position {
     /// Which journal: a new one after a loss has a higher epoch.
@@ -162,7 +176,9 @@ impl FromStr for Position {
 }
 
 /// What an event is the same by, whoever saw it how often: for not doing a thing twice.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Identity {
     /// UID of the `Master` resource; outside a cluster made once and kept with the journal.
     pub master: String,
@@ -205,7 +221,7 @@ impl fmt::Display for Identity {
 }
 
 /// An event in its place in the journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// Where it stands.
     pub position: Position,
@@ -218,7 +234,7 @@ pub struct Record {
 }
 
 /// A passing sign of life of something that runs: never journaled, lost without harm.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "camelCase")]
 #[allow(missing_docs, reason = "each variant carries what its name says, whole")]
 pub enum Live {

@@ -1,13 +1,14 @@
 //! Which builders and branches a target or a page is about.
 
 use crate::Build;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The name by which an argument means "no branch".
 pub const TRUNK: &str = "trunk";
 
 /// Builders by name or category, and branches. An empty list lets everything pass.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Selection {
     /// Names of builders.

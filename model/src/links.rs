@@ -2,6 +2,7 @@
 
 use crate::{Build, BuilderName, Step};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -12,7 +13,7 @@ pub fn segment(text: &str) -> impl std::fmt::Display + '_ {
 }
 
 /// Makes addresses below a WebStatus, or below the master's own pages where there is none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "base", rename_all = "camelCase")]
 pub enum Links {
     /// A WebStatus at this address (ends in `/`): `/builders/NAME/builds/NUM`.

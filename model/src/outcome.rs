@@ -1,5 +1,6 @@
 //! How a build, a step or a request ended.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Buildbot's result codes 0 to 6.
@@ -67,6 +68,22 @@ impl std::fmt::Display for Outcome {
 impl Serialize for Outcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u8(self.code())
+    }
+}
+
+impl JsonSchema for Outcome {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Outcome".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 6,
+            "description": "Buildbot's result code: 0 success, 1 warnings, 2 failure, 3 skipped, \
+                            4 exception, 5 retry, 6 cancelled.",
+        })
     }
 }
 

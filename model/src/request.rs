@@ -3,10 +3,11 @@
 use crate::{
     BuildId, BuilderId, BuildsetId, Outcome, Properties, RequestId, SourceStamp, Timestamp,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Requests that were made together, for one reason: `/api/v2/buildsets/N`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Buildset {
     /// Its key.
@@ -33,7 +34,7 @@ pub struct Buildset {
 }
 
 /// A request for one build on one builder: `/api/v2/buildrequests/N`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Request {
     /// Its key.

@@ -1,10 +1,11 @@
 //! Where code comes from: changes, source stamps, patches.
 
 use crate::{ChangeId, Properties, SourceStampId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One change of the source: `/api/v2/changes/N`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Change {
     /// Its number in `/changes/NN`.
@@ -60,7 +61,7 @@ pub fn short_name(who: &str) -> &str {
 }
 
 /// What a build was made from, one for each codebase.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SourceStamp {
     /// Its key.
@@ -80,7 +81,7 @@ pub struct SourceStamp {
 }
 
 /// A patch that a try build applies.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Patch {
     /// Its key.

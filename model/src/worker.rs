@@ -1,10 +1,11 @@
 //! Workers (0.8: buildslaves).
 
 use crate::{BuilderId, WorkerId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A worker: `/api/v2/workers/N`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Worker {
     /// Its key.

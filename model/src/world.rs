@@ -4,12 +4,13 @@ use crate::{
     Build, BuildId, Builder, BuilderId, Buildset, BuildsetId, ChangeId, Outcome, Request,
     RequestId, Worker, WorkerId,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The state that events change. Finished builds and changes are history and not in here,
 /// so its size follows the master's configuration and load, not its age.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct World {
     /// Title of the master's project.
@@ -40,7 +41,7 @@ pub struct World {
 pub const RECENT: usize = 64;
 
 /// What later builds of a builder need to know of an earlier one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finished {
     /// The build's number.
     pub number: u64,
@@ -72,7 +73,7 @@ impl World {
 }
 
 /// The highest keys seen, where catch-up begins (a little below them).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Highest {

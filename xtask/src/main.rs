@@ -20,7 +20,7 @@ cargo xtask COMMAND
 
   test [CARGO TEST ARGUMENTS]   install what the tests need (it says what first), run them all, print a table
   tools                         install what the tests need, and no more
-  generate                      write crds/yaml/, docs/reference/ and docs/examples/ anew
+  generate                      write crds/yaml/, docs/reference/, docs/examples/ and the API's description anew
   demo-recording [--seed N]     run the scenario against a real master (7 minutes) and write e2e/recording/
   long NAME --minutes M [--seed N]
                                 a long run: campaign; leaves a report in docs/reports/
@@ -96,7 +96,11 @@ fn generate() -> Result<(), Failure> {
     command
         .args(["test", "--quiet", "--package", "crds", "--package", "render"])
         .env("UPDATE_GENERATED", "1");
-    succeed(&mut command, "writing generated files")
+    succeed(&mut command, "writing generated files")?;
+    let mut api = cargo(&cache);
+    api.args(["test", "--quiet", "--package", "feed", "--test", "http_openapi", "the_file_is"])
+        .env("UPDATE_GENERATED", "1");
+    succeed(&mut api, "writing the description of the feed's API")
 }
 
 fn demo_recording(arguments: &[String]) -> Result<(), Failure> {

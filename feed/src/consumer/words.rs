@@ -2,6 +2,7 @@
 
 use crate::ConsumerError;
 use model::{Position, Record};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +16,7 @@ const VALUE_BYTES: usize = 64 << 10;
 const KEYS: usize = 1024;
 
 /// Why a record was given up; kept with the record until it is replayed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct DeadLetter {
     /// The class of the failure: `permanent`, `misconfigured`, `expired` …
@@ -38,7 +39,7 @@ impl DeadLetter {
 }
 
 /// A record that was given up.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Parked {
     /// The record, whole.
     pub record: Arc<Record>,
@@ -85,7 +86,7 @@ impl StateChange {
 }
 
 /// The journal that a consumer had read was lost.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JournalLost {
     /// Where the consumer had stood.
     pub previous: Position,
@@ -97,7 +98,7 @@ pub struct JournalLost {
 }
 
 /// Records that were dropped before a consumer was done with them: the latest such gap.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Gap {
     /// The first record that was dropped.
@@ -111,7 +112,7 @@ pub struct Gap {
 }
 
 /// Figures of one consumer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsumerStatus {
     /// Its name.
     pub name: String,

@@ -41,6 +41,7 @@ use crate::{
 };
 use master::MasterState;
 use model::{Build, Change, Links, Live, Position, Record};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -50,7 +51,7 @@ pub const VERSION: &str = "v1";
 pub const MSGPACK: &str = "application/vnd.msgpack";
 
 /// `GET /v1/info`: whose feed this is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Info {
     /// The master's UID, as in every [`model::Identity`].
     pub master_uid: String,
@@ -77,14 +78,14 @@ pub type SnapshotQuery = SnapshotLimits;
 pub type BuildsQuery = BuildQuery;
 
 /// The answer to [`BuildsQuery`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Builds {
     /// Finished builds, newest first.
     pub builds: Vec<Build>,
 }
 
 /// `GET /v1/changes?below=&limit=`: newest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ChangesQuery {
     /// Only changes below this key.
@@ -94,14 +95,14 @@ pub struct ChangesQuery {
 }
 
 /// The answer to [`ChangesQuery`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Changes {
     /// Changes, newest first.
     pub changes: Vec<Change>,
 }
 
 /// `GET /v1/users?after=&limit=`: by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct UsersQuery {
     /// Only users after this name.
@@ -111,14 +112,14 @@ pub struct UsersQuery {
 }
 
 /// The answer to [`UsersQuery`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Users {
     /// People whom changes and builds name, by name.
     pub users: Vec<User>,
 }
 
 /// `GET /v1/logs/{id}?first=&limit=`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LinesQuery {
     /// The first line, from 0.
@@ -128,7 +129,7 @@ pub struct LinesQuery {
 }
 
 /// `GET /v1/logs/{id}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lines {
     /// Number of the first line, from 0.
     pub first: u64,
@@ -137,7 +138,7 @@ pub struct Lines {
 }
 
 /// `GET /v1/events?from=`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct EventsQuery {
     /// A position, or the id of an event of an earlier stream; the header `Last-Event-ID`, which
@@ -150,7 +151,7 @@ pub struct EventsQuery {
 /// for `Last-Event-ID` (or `?from=`); without either the reader starts at the head. The first
 /// event tells the present state of the connection to the master, so that there is an id from the
 /// start.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data", rename_all = "camelCase")]
 pub enum EphemeralItem {
     /// A journaled event.
@@ -186,7 +187,7 @@ impl EphemeralItem {
 }
 
 /// `POST /v1/consumers/{name}/open`: begins a generation; older ones are refused from then on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct OpenRequest {
     /// Most records handed out and not yet done with.
@@ -201,7 +202,7 @@ pub struct OpenRequest {
 }
 
 /// The answer to [`OpenRequest`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Opened {
     /// For every later request.
     pub generation: u64,
@@ -217,7 +218,7 @@ pub struct Opened {
 ///
 /// What was on its way when a connection was cut is in flight, and is not handed out again in the
 /// same generation: after any failure open anew, with `held`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ConsumeQuery {
     /// Of [`Opened`].
@@ -229,7 +230,7 @@ pub struct ConsumeQuery {
 }
 
 /// The answer to a long poll.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Records {
     /// Records, in order; none if there was none in time.
     pub records: Vec<Arc<Record>>,
@@ -248,14 +249,14 @@ pub mod consumed {
 }
 
 /// Data of [`consumed::BACKLOG`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Backlog {
     /// Records that are not done.
     pub backlog: u64,
 }
 
 /// `POST /v1/consumers/{name}/acks`: what is done, committed together where that is possible.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AckRequest {
     /// Of [`Opened`].
@@ -265,7 +266,7 @@ pub struct AckRequest {
 }
 
 /// One thing that is done. Without a position only the state changes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Ack {
     /// The record.
@@ -292,7 +293,7 @@ impl Ack {
 }
 
 /// The answer to [`AckRequest`]: one result for each, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AckResponse {
     /// `null` for what is on disk.
     pub results: Vec<Option<Problem>>,
@@ -301,25 +302,26 @@ pub struct AckResponse {
 }
 
 /// The answer to `GET /v1/consumers`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Consumers {
     /// Figures of all consumers, by name.
     pub consumers: Vec<ConsumerStatus>,
 }
 
 /// `GET /v1/consumers/{name}/dead-letters?after=&limit=`: oldest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LettersQuery {
     /// Only letters after this position.
     #[serde(with = "words::position", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<words::Place>")]
     pub after: Option<Position>,
     /// Most letters in the answer.
     pub limit: Option<usize>,
 }
 
 /// The answer to [`LettersQuery`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Letters {
     /// Records given up.
     pub letters: Vec<Parked>,
@@ -327,14 +329,14 @@ pub struct Letters {
 
 /// `POST /v1/consumers/{name}/replay`: hands finished builds of the history out to a consumer
 /// once more (or for the first time: after the journal was lost).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReplayRequest {
     /// How far back, and how many.
     pub catch_up: CatchUp,
 }
 
 /// The answer to [`ReplayRequest`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replayed {
     /// Builds that will be handed out.
     pub builds: u64,

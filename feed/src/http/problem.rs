@@ -2,10 +2,11 @@
 
 use crate::{ConsumerError, LogError, StoreError};
 use master::ClientError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why a request is refused: the body of every answer that is no success.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{message}")]
 pub struct Problem {
     /// The class, for programs.
@@ -18,7 +19,7 @@ pub struct Problem {
 }
 
 /// Classes of [`Problem`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
     /// 400: a parameter or body is malformed or too large.

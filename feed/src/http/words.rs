@@ -1,8 +1,9 @@
 //! Values of the wire that are written as text.
 
 use model::Position;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 /// Where a reader without a place of its own stands: `1.42`, or `1.42~1f2e.7`, whose second part
 /// says what the reader has heard of the past. With the first form, builds and changes of the
@@ -63,6 +64,20 @@ impl Serialize for Place {
     }
 }
 
+impl JsonSchema for Place {
+    fn schema_name() -> Cow<'static, str> {
+        "Place".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[0-9]+\\.[0-9]+(~[0-9a-f]+\\.[0-9]+)?$",
+            "description": "A position, `EPOCH.NUMBER`, or the id of an event as it came.",
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Place {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -97,6 +112,20 @@ pub(super) mod position {
 /// Bytes in standard Base64.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Base64(pub Vec<u8>);
+
+impl JsonSchema for Base64 {
+    fn schema_name() -> Cow<'static, str> {
+        "Base64".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "contentEncoding": "base64",
+            "description": "Bytes in standard Base64.",
+        })
+    }
+}
 
 impl Serialize for Base64 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

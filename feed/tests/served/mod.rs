@@ -11,6 +11,8 @@ use feed::{
         token::{Claims, Keys, Kind, Right},
     },
 };
+use futures_util::future::BoxFuture;
+use master::{ClientError, LogChunk};
 use model::{Links, Position, Record};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -66,7 +68,7 @@ pub async fn served_with(feed: Feed, limits: Limits) -> Served {
     let server = tokio::spawn(serve(listener, state.clone(), limits, cancel.clone()));
     // The crates of TLS want to be told which provider; another test may have done so.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().build().unwrap();
+    let client = reqwest::Client::builder().no_gzip().build().unwrap();
     let token = token(feed.master_uid(), NAME, &[Right::Read, Right::Consume]);
     Served { feed, address, token, cancel, state, server, client }
 }
@@ -96,6 +98,11 @@ impl Served {
 
     pub fn post(&self, path: &str, body: &impl serde::Serialize) -> RequestBuilder {
         self.request(Method::POST, path).json(body)
+    }
+
+    /// The client, to ask without a token or with odd headers.
+    pub fn raw(&self) -> &reqwest::Client {
+        &self.client
     }
 
     /// With the right to manage instead.
@@ -209,11 +216,45 @@ impl Events {
 
     /// The next event of this name.
     pub async fn until(&mut self, name: &str) -> Event {
-        loop {
-            let event = self.next().await.unwrap_or_else(|| panic!("no {name} came"));
-            if event.name == name {
-                return event;
+        // Signs of life come all the time.
+        soon(async {
+            loop {
+                let event = self.next().await.unwrap_or_else(|| panic!("no {name} came"));
+                if event.name == name {
+                    return event;
+                }
             }
-        }
+        })
+        .await
+    }
+}
+
+/// Gives log 10, of three lines.
+pub fn log_source() -> Arc<dyn master::LogSource> {
+    Arc::new(FaultyLogs)
+}
+
+/// A fake, since a real master can't be made to refuse: there is no log 11, and what else is
+/// asked for is denied.
+struct FaultyLogs;
+
+impl master::LogSource for FaultyLogs {
+    fn lines(
+        &self,
+        log: model::LogId,
+        first: u64,
+        limit: u64,
+    ) -> BoxFuture<'_, Result<LogChunk, ClientError>> {
+        Box::pin(async move {
+            match log.0 {
+                10 => {
+                    let lines = first..3.min(first.saturating_add(limit));
+                    let text = lines.map(|line| format!("oline {line}\n")).collect();
+                    Ok(LogChunk { first, text })
+                }
+                11 => Err(ClientError::NotFound("log 11".into())),
+                _ => Err(ClientError::Denied("not for you".into())),
+            }
+        })
     }
 }

@@ -91,6 +91,11 @@ impl State {
         self.inner.stop.cancel();
     }
 
+    /// How many requests run now, streams included.
+    pub fn requests(&self) -> usize {
+        self.inner.places.count()
+    }
+
     fn feed(&self) -> &Feed {
         &self.inner.feed
     }
