@@ -229,7 +229,7 @@ fn described(operation: &Operation) -> Value {
                     content["text/event-stream"] = stream(
                         "`record` (data: a Record, id: its position), `backlog` (a Backlog), and \
                      at last `end` (a Problem)",
-                    )
+                    );
                 }
                 _ => {}
             }
