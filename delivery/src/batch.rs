@@ -10,7 +10,10 @@ use crate::{
 use feed::StateChange;
 use model::{Backoff, Position, Record};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -48,14 +51,26 @@ pub async fn run_batch<S: Source, T: BatchTarget>(
         .load(acks.get_state(STATE).as_deref())
         .map_err(|text| RunError::State { target: options.name.clone(), text })?;
     let hold = options.hold;
-    let mut batch = Batch { target, acks, tally, options, state, queue: VecDeque::new(), hold };
+    let mut batch = Batch {
+        target,
+        acks,
+        tally,
+        options,
+        state,
+        queue: VecDeque::new(),
+        skipping: JoinSet::new(),
+        hold,
+    };
     let mut due = Instant::now();
     let end = loop {
         batch.tally.in_flight(batch.queue.len(), batch.acks.backlog());
-        let free = batch.queue.len() < batch.options.window.max(1);
+        let free = batch.queue.len() + batch.skipping.len() < batch.options.window.max(1);
         tokio::select! {
             biased;
             () = cancel.cancelled() => break Ok(()),
+            Some(skipped) = batch.skipping.join_next(), if !batch.skipping.is_empty() => {
+                if let Err(error) = batch.skipped(skipped) { break Err(error) }
+            }
             record = source.next(), if free => match record {
                 Ok(record) => {
                     if let Err(error) = batch.take(record).await { break Err(error) }
@@ -79,7 +94,7 @@ pub async fn run_batch<S: Source, T: BatchTarget>(
     end
 }
 
-struct Batch<T: BatchTarget, A> {
+struct Batch<T: BatchTarget, A: Acks> {
     target: T,
     acks: A,
     tally: Tally,
@@ -87,6 +102,9 @@ struct Batch<T: BatchTarget, A> {
     /// After the last record of the queue.
     state: T::State,
     queue: VecDeque<Waiting<T>>,
+    /// Acknowledgements of what is not sent. The loop does not wait for each: most records may be
+    /// of no interest, and then every one would cost it a transaction.
+    skipping: JoinSet<Result<(), A::Error>>,
     /// Counts failures in a row.
     hold: Backoff,
 }
@@ -98,12 +116,12 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
 
     async fn take(&mut self, record: Arc<Record>) -> Result<(), RunError> {
         if !self.target.decide(&record) {
-            self.tally.skipped("not-selected");
-            return self.acknowledge(record.position, None).await;
+            self.skip(&record, "not-selected");
+            return Ok(());
         }
         if attempt::too_old(&record, self.options.catch_up) {
-            self.tally.skipped("too-old");
-            return self.acknowledge(record.position, None).await;
+            self.skip(&record, "too-old");
+            return Ok(());
         }
         match self.target.compose(&mut self.state, &record) {
             Ok(item) => {
@@ -112,6 +130,21 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
                 Ok(())
             }
             Err(error) => self.bury(&record, "compose", &error.0, 0).await,
+        }
+    }
+
+    fn skip(&mut self, record: &Record, reason: &'static str) {
+        self.tally.skipped(reason);
+        let (acks, position) = (self.acks.clone(), record.position);
+        self.skipping.spawn(async move { acks.acknowledge(position, None).await });
+    }
+
+    fn skipped(&self, ended: Result<Result<(), A::Error>, JoinError>) -> Result<(), RunError> {
+        match ended {
+            Ok(result) => result.map_err(|error| self.fail(error)),
+            Err(panic) => {
+                Err(RunError::Source { target: self.options.name.clone(), source: Box::new(panic) })
+            }
         }
     }
 
