@@ -4,20 +4,11 @@
 #![allow(missing_docs, clippy::print_stderr, clippy::expect_used)] // a program of measurements
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use flate2::read::GzDecoder;
 use master::{Assembler, Known, Observation, Recording};
-use std::{hint::black_box, io::Read as _};
-
-fn text(packed: &[u8]) -> String {
-    let mut text = String::new();
-    GzDecoder::new(packed).read_to_string(&mut text).expect("the recording is whole");
-    text
-}
+use std::hint::black_box;
 
 fn assembly(criterion: &mut Criterion) {
-    let frames = text(include_bytes!("../../e2e/recording/ws.jsonl.gz"));
-    let builds = text(include_bytes!("../../e2e/recording/rest_builds.jsonl.gz"));
-    let collections = text(include_bytes!("../../e2e/recording/rest_collections.jsonl.gz"));
+    let [frames, builds, collections] = bench::recorded::capture();
     let recording = Recording::from_capture(&frames, &builds, &collections).expect("it is read");
     let seen: Vec<Observation> = recording.observations().cloned().collect();
     let mut assembler = Assembler::new(Known::default());

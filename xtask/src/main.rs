@@ -3,6 +3,7 @@
 //! Standard library only, so that the first command on a new machine starts within seconds.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a terminal program
 
+mod bench;
 mod cache;
 mod long;
 mod suites;
@@ -24,7 +25,7 @@ cargo xtask COMMAND
   demo-recording [--seed N]     run the scenario against a real master (7 minutes) and write e2e/recording/
   long NAME --minutes M [--seed N]
                                 a long run: campaign; leaves a report in docs/reports/
-  bench                         the whole process with a journal of 4000 builds, then beside a real master (minutes)
+  bench [NAME]                  a measurement, or the usual two (minutes each); a wrong name lists them
 
 Build output and tools are kept in $XDG_CACHE_HOME/buildbot-status-operator (~/.cache if unset).";
 
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         "generate" => generate(),
         "demo-recording" => demo_recording(rest),
         "long" => long::run(rest),
-        "bench" => bench(),
+        "bench" => bench::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())
@@ -113,21 +114,4 @@ fn demo_recording(arguments: &[String]) -> Result<(), Failure> {
         .args(["e2e/recording", "--pace", "1", "--gzip"])
         .args(arguments);
     succeed(&mut command, "recording")
-}
-
-fn bench() -> Result<(), Failure> {
-    let cache = Cache::open(&root())?;
-    tools::install(&cache, tools::Wanted::Master)?;
-    succeed(
-        cargo(&cache).args(["build", "--release", "--package", "buildbot-status"]),
-        "building the release",
-    )?;
-    for program in ["process", "beside"] {
-        println!("== {program}");
-        let mut command = cargo(&cache);
-        command.args(["run", "--release", "--quiet", "--package", "bench", "--bin", program]);
-        command.env("BUILDBOT_STATUS", cache.target().join("release/buildbot-status"));
-        succeed(&mut command, "the bench")?;
-    }
-    Ok(())
 }
