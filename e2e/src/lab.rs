@@ -33,6 +33,8 @@ pub struct FinishedBuild {
     pub number: u64,
     /// Buildbot's code: 0 success to 6 cancelled.
     pub results: u64,
+    /// When it ended by the master's clock, in seconds.
+    pub complete_at: i64,
 }
 
 impl Lab {
@@ -114,6 +116,21 @@ impl Lab {
         })
         .await;
         self.run(name);
+        self.wait_for_workers().await;
+    }
+
+    /// Ends the master, and starts it again with a new database that has seen nothing.
+    pub async fn begin_anew(&mut self) {
+        if let Some(mut master) = self.processes.remove("master") {
+            master.end(PATIENCE).await;
+        }
+        let master = self.folder.join("master");
+        fs::rename(master.join("state.sqlite"), master.join("state.sqlite.replaced")).unwrap();
+        let mut upgrade = Command::new(python().with_file_name("buildbot"));
+        upgrade.args(["upgrade-master", "-q"]).arg(&master).env("LAB", &self.folder);
+        let upgraded = upgrade.output().unwrap();
+        assert!(upgraded.status.success(), "{}", String::from_utf8_lossy(&upgraded.stderr));
+        self.run("master");
         self.wait_for_workers().await;
     }
 
@@ -200,6 +217,7 @@ impl Lab {
                 builder: names.get(&b["builderid"].as_u64()?)?.clone(),
                 number: b["number"].as_u64()?,
                 results: b["results"].as_u64()?,
+                complete_at: b["complete_at"].as_i64()?,
             })
         });
         Some(finished.collect())

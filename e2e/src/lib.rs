@@ -10,14 +10,18 @@
     reason = "test support: a broken set-up is a failed test"
 )]
 
+pub mod faults;
 mod lab;
+mod link;
 mod mailbox;
 mod process;
 mod proxy;
 mod receiver;
+pub mod recorded_master;
 mod standalone;
 
 pub use lab::{FinishedBuild, Lab};
+pub use link::Link;
 pub use mailbox::{Mail, Mailbox};
 pub use process::{Process, free_port, python, wait_until};
 pub use proxy::Proxy;

@@ -63,6 +63,11 @@ impl Mailbox {
 }
 
 impl Mail {
+    /// A message with plain line ends.
+    pub fn new(text: &str) -> Self {
+        Self { text: text.to_owned() }
+    }
+
     /// A header, unfolded; empty if there is none.
     pub fn header(&self, name: &str) -> String {
         let head = self

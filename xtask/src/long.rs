@@ -3,10 +3,9 @@
 //! A run can be taken up again: the seeds that are done stand in the cache folder, and the report of a run
 //! counts all of them.
 
-use crate::{Failure, cache::Cache, cargo, root, tools};
+use crate::{Failure, cache::Cache, cargo, commit, root, tools};
 use std::{
     fs,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -89,13 +88,4 @@ fn option(arguments: &[String], name: &str) -> Result<Option<u64>, Failure> {
     let Some(at) = arguments.iter().position(|a| a == name) else { return Ok(None) };
     let value = arguments.get(at + 1).ok_or_else(|| format!("{name} needs a number"))?;
     value.parse().map(Some).map_err(|_| format!("{name}: {value:?} is no number"))
-}
-
-fn commit() -> String {
-    let output =
-        Command::new("git").current_dir(root()).args(["rev-parse", "--short=12", "HEAD"]).output();
-    output
-        .ok()
-        .and_then(|o| String::from_utf8(o.stdout).ok())
-        .map_or("unknown".to_owned(), |text| text.trim().to_owned())
 }

@@ -1,10 +1,12 @@
-//! Chores of this repository: `cargo xtask test`, `tools`, `generate`, `demo-recording`, `long`, `bench`.
+//! Chores of this repository: `cargo xtask test`, `tools`, `generate`, `demo-recording`, `long`, `faults`,
+//! `bench`.
 //!
 //! Standard library only, so that the first command on a new machine starts within seconds.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a terminal program
 
 mod bench;
 mod cache;
+mod faults;
 mod long;
 mod suites;
 mod tools;
@@ -26,6 +28,9 @@ cargo xtask COMMAND
   long NAME --minutes M [--seed N]
                                 a long run: campaign; leaves a report in docs/reports/
   bench [NAME]                  a measurement, or the usual two (minutes each); a wrong name lists them
+  faults --seed N --runs M [--real K] [--jobs J] [--only I] [--topology standalone|split]
+                                a fault campaign on the recorded master (8 s a run) and on a real one
+                                (a minute a run); leaves a report in docs/reports/
 
 Build output and tools are kept in $XDG_CACHE_HOME/buildbot-status-operator (~/.cache if unset).";
 
@@ -45,6 +50,7 @@ fn main() -> ExitCode {
         "demo-recording" => demo_recording(rest),
         "long" => long::run(rest),
         "bench" => bench::run(rest),
+        "faults" => faults::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())
@@ -54,7 +60,10 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            // Where all is said already, the last line stays the last.
+            if !failure.is_empty() {
+                eprintln!("{failure}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -74,6 +83,16 @@ fn cargo(cache: &Cache) -> Command {
         command.env(name, value);
     }
     command
+}
+
+/// The commit that is checked out.
+fn commit() -> String {
+    let output =
+        Command::new("git").current_dir(root()).args(["rev-parse", "--short=12", "HEAD"]).output();
+    output
+        .ok()
+        .and_then(|o| String::from_utf8(o.stdout).ok())
+        .map_or("unknown".to_owned(), |text| text.trim().to_owned())
 }
 
 fn succeed(command: &mut Command, what: &str) -> Result<(), Failure> {

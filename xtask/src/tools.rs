@@ -12,6 +12,8 @@ use std::{
 pub enum Wanted {
     /// A real Buildbot master.
     Master,
+    /// That, and what makes faults: a network whose packets are dropped, a clock that jumps.
+    Faults,
     /// That, a browser, mail servers and tools.
     Tests,
 }
@@ -93,18 +95,16 @@ fn missing(cache: &Cache, wanted: Wanted) -> Vec<Missing> {
         if on_path(&["node"]).is_none() || on_path(&["npm"]).is_none() {
             packages.extend(["nodejs", "npm"]);
         }
-        packages.extend(
-            SERVERS
-                .iter()
-                .filter(|(_, place)| !Path::new(place).exists())
-                .map(|(package, _)| *package),
-        );
+        packages.extend(absent(&SERVERS));
         missing.extend(
             [("rustfmt", "cargo-fmt"), ("clippy", "cargo-clippy")]
                 .iter()
                 .filter(|(_, program)| !runs(program, &["--version"]))
                 .map(|(name, _)| Missing::Component(name)),
         );
+    }
+    if wanted != Wanted::Master {
+        packages.extend(absent(&FAULTS));
     }
     if !packages.is_empty() {
         missing.push(Missing::Apt(packages));
@@ -122,14 +122,21 @@ fn missing(cache: &Cache, wanted: Wanted) -> Vec<Missing> {
 }
 
 /// Packages of servers and tools that tests start for themselves, and a file of each.
-const SERVERS: [(&str, &str); 6] = [
+const SERVERS: [(&str, &str); 4] = [
     ("postfix", "/usr/sbin/postfix"),
     ("dovecot-core", "/usr/sbin/dovecot"),
     ("prometheus", "/usr/bin/promtool"),
-    ("faketime", "/usr/bin/faketime"),
-    ("iproute2", "/usr/bin/ss"),
     ("openssl", "/usr/bin/openssl"),
 ];
+
+/// The same of what makes faults.
+const FAULTS: [(&str, &str); 3] =
+    [("faketime", "/usr/bin/faketime"), ("iproute2", "/usr/bin/ss"), ("nftables", "/usr/sbin/nft")];
+
+/// The packages whose file is not there.
+fn absent(packages: &[(&'static str, &str)]) -> impl Iterator<Item = &'static str> {
+    packages.iter().filter(|(_, place)| !Path::new(place).exists()).map(|(package, _)| *package)
+}
 
 /// Debian asks this file whether a package may start its service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";

@@ -1,0 +1,16 @@
+//! The fault campaign: a master, the program and its receivers, while faults happen that are drawn
+//! from a seed; then everything that was due is looked for.
+
+pub mod campaign;
+mod judge;
+mod machine;
+mod manifests;
+mod plan;
+pub mod real;
+mod receivers;
+mod run;
+mod system;
+
+pub use judge::{Evidence, Verdict};
+pub use plan::{Fault, Plan, Topology};
+pub use run::{Outcome, run};
