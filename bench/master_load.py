@@ -138,12 +138,13 @@ class Ours:
         while time.monotonic() < end and self.processes[0].poll() is None:
             try:
                 with urllib.request.urlopen(f'http://127.0.0.1:{self.metrics}/metrics', timeout=5) as answer:
-                    if re.search(r'^buildbot_status_feed_master_connected\S* 1', answer.read().decode(), re.M):
+                    if re.search(r'^buildbot_status_master_connected\S* 1', answer.read().decode(), re.M):
                         return
             except OSError:
                 pass
             time.sleep(0.1)
-        raise SystemExit(f'no connection to the master, see {self.folder}')
+        with open(os.path.join(self.folder, 'standalone.out'), encoding='utf-8') as file:
+            raise SystemExit('no connection to the master:\n' + file.read()[-2000:])
 
     def cpu(self):
         return sum(cpu(process.pid) for process in self.processes)
@@ -207,7 +208,7 @@ def run(case, count, a):
             limit = time.monotonic() + PATIENCE
             while ends.look() < total or any(len(receiver.ends[f'/{n}']) < total for n in range(count)):
                 if time.monotonic() > limit:
-                    raise SystemExit(f'{case} {count}: not everything arrived, see {folder}')
+                    raise SystemExit(f'{case} {count}: not everything arrived')
                 time.sleep(0.005)
 
         # What comes once (imports, caches, connections) is not to be measured.
