@@ -57,6 +57,22 @@ fn a_token_for_another_master_is_refused() {
 }
 
 #[test]
+fn keys_differ_by_name_and_by_content() {
+    let other = KEY.replace('0', "1");
+    let both = || keys(&[("1", KEY), ("2", &other)]);
+    assert_eq!(both(), both());
+    assert_eq!(keys(&[("1", KEY)]), keys(&[("1", &format!("{KEY}\n"))]), "white space is no part");
+    for changed in [
+        keys(&[("1", KEY), ("2", KEY)]),
+        keys(&[("1", &other), ("2", &other)]),
+        keys(&[("1", KEY), ("3", &other)]),
+        keys(&[("2", &other)]),
+    ] {
+        assert_ne!(both(), changed);
+    }
+}
+
+#[test]
 fn a_token_of_a_key_with_the_same_name_is_forged() {
     let token = keys(&[("1", "another key, but of the same name")]).sign(&claims());
     assert_eq!(keys(&[("1", KEY)]).verify_at(&token, "uid", 0), Err(TokenError::Forged));
