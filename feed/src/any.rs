@@ -5,6 +5,7 @@ mod manage;
 use crate::{
     BuildQuery, Consumer, ConsumerError, ConsumerHandle, ConsumerOptions, ConsumerStatus,
     DeadLetter, Feed, Follower, Item, LogError, ReadError, Snapshot, SnapshotLimits, StateChange,
+    User,
     http::client::{Remote, RemoteConsumer, RemoteFollower, RemoteHandle},
 };
 use master::{LogChunk, MasterState};
@@ -164,6 +165,17 @@ impl AnyFeed {
         match self {
             Self::Local(feed) => feed.changes(below, limit).await,
             Self::Remote(feed) => feed.changes(below, limit).await,
+        }
+    }
+
+    /// See [`Feed::users`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn users(&self, after: Option<&str>, limit: usize) -> Result<Vec<User>, ReadError> {
+        match self {
+            Self::Local(feed) => feed.users(after, limit).await,
+            Self::Remote(feed) => feed.users(after, limit).await,
         }
     }
 

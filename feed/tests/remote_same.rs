@@ -9,11 +9,11 @@ mod served;
 use common::*;
 use feed::{
     AnyConsumer, AnyFollower, BuildQuery, ConsumerError, ConsumerOptions, DeadLetter, Item,
-    LogError, SnapshotLimits, StateChange,
+    LogError, SnapshotLimits, StateChange, User,
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
 use master::{Batch, ClientError, LogChunk, LogSource, Sink as _};
-use model::{BuildId, BuilderId, ChangeId, LogId, Position, Record, World};
+use model::{BuildId, BuilderId, Change, ChangeId, Event, LogId, Position, Record, World};
 use remote::Stage;
 use served::NAME;
 use std::sync::Arc;
@@ -49,6 +49,7 @@ the_same!(
     a_subscriber_misses_nothing_after_its_snapshot,
     a_follower_reads_on_from_a_position_and_resyncs_from_an_unknown_one,
     builds_and_changes_are_found,
+    people_are_listed_by_name_a_page_at_a_time,
     the_text_of_logs_is_read_or_the_reason_told,
 );
 
@@ -281,6 +282,24 @@ async fn builds_and_changes_are_found(stage: Stage) {
     assert_eq!(feed.change(ChangeId(7)).await.unwrap(), None);
     let changes = feed.changes(Some(ChangeId(9)), 5).await.unwrap();
     assert_eq!(changes, [change(8)]);
+}
+
+async fn people_are_listed_by_name_a_page_at_a_time(stage: Stage) {
+    let by = |id: u64, author: &str| Event::ChangeAdded {
+        change: Box::new(Change { author: author.into(), ..change(id) }),
+    };
+    let authors = ["dora", "Ann <ann@example.org>", "bob & co", "Ann <ann@example.org>"];
+    let events = (1..).zip(authors).map(|(id, author)| by(id, author)).collect();
+    stage.journal.ingest().commit(batch(events), &World::default()).await.unwrap();
+    let names = |users: &[User]| users.iter().map(|u| u.name.clone()).collect::<Vec<_>>();
+    let all = stage.feed.users(None, 1000).await.unwrap();
+    assert_eq!(names(&all), ["Ann", "bob & co", "dora"]);
+    assert_eq!(all[0].address.as_deref(), Some("ann@example.org"));
+    assert_eq!(all, stage.journal.users(None, 1000).await.unwrap());
+    let page = stage.feed.users(Some("Ann"), 1).await.unwrap();
+    assert_eq!(names(&page), ["bob & co"], "a name is one part of the query");
+    assert_eq!(stage.feed.users(Some("dora"), 10).await.unwrap(), []);
+    assert_eq!(stage.feed.users(None, 0).await.unwrap(), []);
 }
 
 /// A master with one log of five lines.

@@ -2,10 +2,10 @@
 
 use super::{Remote, RemoteFollower, failure::Failure};
 use crate::{
-    BuildQuery, LogError, ReadError, Snapshot, SnapshotLimits,
+    BuildQuery, LogError, ReadError, Snapshot, SnapshotLimits, User,
     http::api::{
         Builds, Changes, ChangesQuery, Code, Info, Lines, LinesQuery, MSGPACK, Problem,
-        SnapshotQuery,
+        SnapshotQuery, Users, UsersQuery,
     },
 };
 use master::LogChunk;
@@ -103,6 +103,16 @@ impl Remote {
         let query = ChangesQuery { below: below.map(|id| id.0), limit: Some(limit) };
         let answer: Changes = self.get(&["changes"], &query).await?;
         Ok(answer.changes)
+    }
+
+    /// See [`crate::Feed::users`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn users(&self, after: Option<&str>, limit: usize) -> Result<Vec<User>, ReadError> {
+        let query = UsersQuery { after: after.map(str::to_owned), limit: Some(limit) };
+        let answer: Users = self.get(&["users"], &query).await?;
+        Ok(answer.users)
     }
 
     /// See [`crate::Feed::log`].
