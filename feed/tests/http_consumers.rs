@@ -5,12 +5,18 @@ mod common;
 mod served;
 
 use common::*;
-use feed::http::api::{
-    Ack, AckRequest, AckResponse, Backlog, Base64, Code, OpenRequest, Opened, Records,
+use feed::{
+    Feed, Options,
+    http::{
+        api::{Ack, AckRequest, AckResponse, Backlog, Base64, Code, OpenRequest, Opened, Records},
+        server::Limits,
+        token::Right,
+    },
 };
 use model::Position;
 use reqwest::Method;
 use served::*;
+use std::time::Duration;
 
 fn done(generation: u64, positions: impl IntoIterator<Item = Position>) -> AckRequest {
     let ack = |position| Ack { position: Some(position), ..Ack::default() };
@@ -206,4 +212,69 @@ async fn a_consumer_that_was_forgotten_hears_so() {
     let end = stream.until("end").await;
     assert!(end.data.contains("not-found"), "{end:?}");
     assert_eq!(bad(served.get("consumers/mail%2Fmain")).await.code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_reader_that_vanished_is_forgotten_in_time_and_one_with_a_stream_never() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { forget_after: Duration::ZERO, ..options() };
+    let feed = Feed::open(dir.path(), options).unwrap();
+    let idle = Duration::from_millis(20);
+    let mut served = served_with(feed, Limits { idle, ..limits() }).await;
+    let mut stream = loop {
+        // As long as its stream is not open, it may be closed as idle.
+        let generation = served.open(&OpenRequest::default()).await.generation;
+        let path = format!("consumers/mail%2Fmain/events?generation={generation}");
+        let request = served.get(&path).header("accept", "text/event-stream");
+        let response = soon(request.send()).await.unwrap();
+        if response.status().is_success() {
+            break Events::from(response);
+        }
+        assert_eq!(problem(response).await.code, Code::NotOpen);
+    };
+    served.token = token(served.feed.master_uid(), "gone", &[Right::Consume]);
+    let _: Opened = good(served.post("consumers/gone/open", &OpenRequest::default())).await;
+    // It was opened later, so the other one would be closed first.
+    soon(async {
+        while served.feed.consumers().len() > 1 {
+            served.feed.maintain().await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(served.feed.consumers()[0].name, NAME);
+    add(&served.feed, [1]).await;
+    assert_eq!(id_of(stream.until("record").await.record()), 1);
+    drop(stream);
+    soon(async {
+        while !served.feed.consumers().is_empty() {
+            served.feed.maintain().await.unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_consumer_that_was_closed_for_silence_is_opened_with_what_it_holds_and_misses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served(dir.path()).await;
+    let generation = served.open(&OpenRequest::default()).await.generation;
+    add(&served.feed, 1..=3).await;
+    assert_eq!(poll(&served, generation, "&limit=1").await, [1]);
+    let held = Position { seq: 1, ..served.feed.head() };
+    assert_eq!(served.state.close_idle(Duration::from_secs(3600)), 0, "it was used just now");
+    soon(async {
+        // The end of the last request is seen a little later than its answer.
+        while served.state.close_idle(Duration::ZERO) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let path = format!("consumers/mail%2Fmain/events?generation={generation}");
+    assert_eq!(bad(served.get(&path)).await.code, Code::NotOpen);
+    let acks = served.post("consumers/mail%2Fmain/acks", &done(generation, [held]));
+    assert_eq!(bad(acks).await.code, Code::NotOpen);
+    let request = OpenRequest { held: vec![held], ..OpenRequest::default() };
+    let generation = served.open(&request).await.generation;
+    assert_eq!(poll(&served, generation, "").await, [2, 3]);
+    assert_eq!(served.acknowledge(&done(generation, [held])).await.results, [None]);
 }

@@ -34,7 +34,8 @@ pub enum Code {
     Method,
     /// 409: the consumer was opened anew by somebody else; leave it to them.
     Superseded,
-    /// 409: the consumer is not open, since the feed was started anew: open it, with what is held.
+    /// 409: the consumer is not open, since the feed was started anew or its reader was silent for
+    /// long: open it, with what is held.
     NotOpen,
     /// 409: the position is of a journal that is lost.
     OtherJournal,

@@ -181,13 +181,19 @@ pub struct Events {
     text: String,
 }
 
+impl From<Response> for Events {
+    fn from(response: Response) -> Self {
+        Self { response, text: String::new() }
+    }
+}
+
 impl Events {
     pub async fn of(request: RequestBuilder) -> Self {
         let request = request.header("accept", "text/event-stream");
         let response = soon(request.send()).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { response, text: String::new() }
+        Self::from(response)
     }
 
     /// The next event; `None` at the end.

@@ -13,6 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
+    time::MissedTickBehavior,
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,9 @@ pub struct Limits {
     pub write: Duration,
     /// How long requests that run are waited for at the end. Streams end at once.
     pub grace: Duration,
+    /// How long a consumer stays open that no request or stream is about. Its reader opens it
+    /// anew; one that is gone for good is forgotten in time.
+    pub idle: Duration,
 }
 
 impl Default for Limits {
@@ -38,6 +42,7 @@ impl Default for Limits {
             head: Duration::from_secs(20),
             write: Duration::from_secs(60),
             grace: Duration::from_secs(2),
+            idle: Duration::from_secs(300),
         }
     }
 }
@@ -54,10 +59,16 @@ pub async fn serve(listener: TcpListener, state: State, limits: Limits, cancel: 
     let service = router(state.clone())
         .map_request(|request: Request<Incoming>| request.map(axum::body::Body::new));
     let service = TowerToHyperService::new(service);
+    let mut look = tokio::time::interval((limits.idle / 4).max(Duration::from_millis(1)));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             () = cancel.cancelled() => break,
+            _ = look.tick() => {
+                state.close_idle(limits.idle);
+                continue;
+            }
             accepted = accept(&listener, &places) => accepted,
         };
         let (socket, place) = match accepted {

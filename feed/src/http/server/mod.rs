@@ -24,7 +24,10 @@ pub use routes::{Need, ROUTES, router};
 use self::{encoded::Encoded, places::Places, slots::Slots};
 use crate::{Feed, http::token::Keys};
 use model::Links;
-use std::sync::{Arc, RwLock};
+use std::{
+    sync::{Arc, RwLock},
+    time::Duration,
+};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -89,6 +92,12 @@ impl State {
     /// Ends all streams and long polls, at once; other requests are still answered.
     pub fn end_streams(&self) {
         self.inner.stop.cancel();
+    }
+
+    /// Closes the consumers that no request or stream was about for this long, and tells how many
+    /// they were. [`serve`] does so by itself.
+    pub fn close_idle(&self, idle: Duration) -> usize {
+        self.inner.slots.close_idle(idle)
     }
 
     /// How many requests run now, streams included.

@@ -4,7 +4,7 @@ use super::{
     State,
     answer::{Params, Segments, json},
     auth::Caller,
-    slots::Slot,
+    slots::{InUse, Slot},
     sse,
 };
 use crate::{
@@ -42,7 +42,7 @@ pub(super) async fn events(
     let reader = Reader { state, slot, turn };
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     if accept.is_some_and(|accept| accept.contains("text/event-stream")) {
-        let slot = Arc::clone(&reader.slot);
+        let slot = reader.slot.share();
         // At once, so that the reader sees that it is connected.
         let first = stream::once(std::future::ready(Bytes::from_static(sse::COMMENT)));
         let events = first.chain(stream::unfold(Some(reader), next_event));
@@ -53,7 +53,7 @@ pub(super) async fn events(
 
 struct Reader {
     state: State,
-    slot: Arc<Slot>,
+    slot: InUse,
     turn: watch::Receiver<u64>,
 }
 
