@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod as_of;
+
 use super::{Assembler, Effects, Need, Observation};
 use crate::{Known, capture::Capture};
 use model::{Build, BuildId, Event, LogKind, Outcome, Phase, Properties, World};
