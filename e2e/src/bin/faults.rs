@@ -78,17 +78,36 @@ fn main() -> ExitCode {
                 .build()
                 .unwrap();
             let One { seed, index, topology, folder, real } = one;
-            let outcome = runtime.block_on(async {
+            let one = async {
                 if real {
                     real::run(seed, index, topology, &folder).await
                 } else {
                     run(&Plan::draw(seed, index, topology), &folder).await
                 }
+            };
+            let outcome = runtime.block_on(async {
+                // What is dropped here kills its processes.
+                tokio::select! {
+                    outcome = one => Some(outcome),
+                    () = interrupted() => None,
+                }
             });
+            let Some(outcome) = outcome else { return ExitCode::from(130) };
             println!("{}", outcome.json());
             ExitCode::from(u8::from(!outcome.is_good()))
         }
         Command::All(all) => campaign(all),
+    }
+}
+
+/// SIGINT or SIGTERM.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate()).unwrap();
+    let mut int = signal(SignalKind::interrupt()).unwrap();
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
     }
 }
 

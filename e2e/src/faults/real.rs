@@ -18,9 +18,9 @@ use std::{
 use tokio::time::sleep;
 
 /// How long a part of the scenario, or the arrival of everything, may take.
-const PATIENCE: Duration = Duration::from_secs(180);
-/// Parts of the scenario, of which a run plays some.
-const ACTS: [&str; 6] = ["commits", "branch", "results", "library", "fuzz", "cancel"];
+const PATIENCE: Duration = Duration::from_secs(400);
+/// Parts of the scenario, of which a run plays one after the commits.
+const ACTS: [&str; 4] = ["branch", "library", "fuzz", "cancel"];
 
 /// What happens in a run against a real master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +63,8 @@ fn draw(seed: u64) -> Drawn {
         .filter_map(|_| Some((random.random_range(500..20_000), *all.choose(&mut random)?)))
         .collect();
     blows.sort_by_key(|(at, _)| *at);
-    let acts: Vec<&str> = ACTS.choose_multiple(&mut random, 2).copied().collect();
-    // Commits first: others build what is there.
-    let acts = format!(
-        "commits,{}",
-        acts.into_iter().filter(|a| *a != "commits").collect::<Vec<_>>().join(",")
-    );
-    Drawn { acts: acts.trim_end_matches(',').to_owned(), blows, replaced: random.random_bool(0.3) }
+    let act = ACTS.choose(&mut random).copied().unwrap_or_default();
+    Drawn { acts: format!("commits,{act}"), blows, replaced: random.random_bool(0.3) }
 }
 
 struct Scene {
@@ -123,10 +118,14 @@ pub async fn run(campaign: u64, index: u64, topology: Topology, folder: &Path) -
         scene.lab.begin_anew().await;
         scene.replaced.push(i64::try_from(now).unwrap());
         scene.connected().await;
-        scene.part("branch", seed, &[]).await;
+        for builder in ["docs", "linux-gcc"] {
+            scene.lab.force(builder).await;
+        }
+        scene.finished(2).await;
         scene.arrived(&evidence).await;
     }
     sleep(Duration::from_millis(600)).await;
+    scene.collect().await;
     scene.system.watch_memory();
     let (kills, grown) = (scene.system.kills, scene.system.grown());
     if grown > GROWTH {
@@ -191,22 +190,34 @@ impl Scene {
             sleep(Duration::from_millis(50)).await;
         }
         self.note("the scenario is over");
-        let database = u32::try_from(self.replaced.len()).unwrap();
-        let finished = self.lab.finished().await.unwrap_or_default();
-        for build in finished {
-            let ended = Ended {
-                database,
-                id: build.id,
-                builder: build.builder,
-                number: build.number,
-                results: build.results,
-                complete_at: build.complete_at,
-                order: 1,
-            };
-            if !self.ended.contains(&ended) {
-                self.ended.push(ended);
+        self.collect().await;
+    }
+
+    /// Waits until so many builds have ended in the present database.
+    async fn finished(&mut self, builds: usize) {
+        let begin = Instant::now();
+        while self.lab.finished().await.is_none_or(|finished| finished.len() < builds) {
+            if begin.elapsed() > PATIENCE {
+                return self.problems.push("forced builds do not end".to_owned());
             }
+            sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// Notes which builds have ended in the present database.
+    async fn collect(&mut self) {
+        let database = u32::try_from(self.replaced.len()).unwrap();
+        let Some(finished) = self.lab.finished().await else { return };
+        self.ended.retain(|build| build.database != database);
+        self.ended.extend(finished.into_iter().map(|build| Ended {
+            database,
+            id: build.id,
+            builder: build.builder,
+            number: build.number,
+            results: build.results,
+            complete_at: build.complete_at,
+            order: 1,
+        }));
     }
 
     async fn blow(&mut self, blow: Blow) {
@@ -229,12 +240,16 @@ impl Scene {
     /// Waits until everything that is due has come.
     async fn arrived(&mut self, evidence: &impl Fn(&Self) -> Evidence) {
         let begin = Instant::now();
-        while !judge(&evidence(self)).lost.is_empty() {
+        loop {
+            self.collect().await;
+            if judge(&evidence(self)).lost.is_empty() {
+                break;
+            }
             if begin.elapsed() > PATIENCE {
                 return self.problems.push(format!("no quiet within {} s", PATIENCE.as_secs()));
             }
             self.system.watch_memory();
-            sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(300)).await;
         }
         self.note("everything is there");
     }

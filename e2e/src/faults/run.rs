@@ -7,7 +7,7 @@ use super::{
     receivers::{Manner, Receiver},
     system::{Clock, GROWTH, Ports, System},
 };
-use crate::recorded_master::{FrameFaults, Keys, RecordedMaster};
+use crate::recorded_master::{FrameFaults, Keys, Question, RecordedMaster};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -334,7 +334,7 @@ impl Scene {
                 system.restart(Victim::Feed);
                 drop(system);
                 // If that lost the journal, something has to be due after it.
-                sleep(ms(1000)).await;
+                self.begun_anew(ms(3000)).await;
                 self.master.play_more();
             }
             Fault::DeletedVolume => {
@@ -347,6 +347,7 @@ impl Scene {
                 drop(system);
                 self.consumers_open().await;
                 // Something has to be due in the new journal.
+                self.begun_anew(PATIENCE).await;
                 self.master.play_more();
             }
             Fault::Receiver(who, manner, lasts) => {
@@ -367,6 +368,18 @@ impl Scene {
                 None => self.leave_out(fault, "libfaketime is not installed"),
             },
             Fault::Replaced(keys) => self.replace(keys).await,
+        }
+    }
+
+    /// Waits until a journal has begun since the process with it was killed last, for so long at most.
+    async fn begun_anew(&self, patience: Duration) {
+        let (begin, killed) = (Instant::now(), *self.killed.lock().unwrap());
+        let begun = || {
+            let asked = self.master.asked();
+            asked.iter().any(|a| a.order > killed && a.what == Question::Past)
+        };
+        while begin.elapsed() < patience && !begun() {
+            sleep(Duration::from_millis(20)).await;
         }
     }
 
