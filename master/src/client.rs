@@ -21,6 +21,11 @@ use url::Url;
 
 /// Most bytes of one answer.
 const MAX_BODY: usize = 32 * 1024 * 1024;
+/// How long an answer that has begun may pause. Buildbot 4.2 and 4.3 write answers from a second thread, and
+/// now and then lose a piece (buildbot#9065): the rest never comes, and the master closes after a minute.
+const STALLED: Duration = Duration::from_secs(5);
+/// How often an answer that broke off is asked for.
+const TRIES: u32 = 3;
 /// Most lines of a log in one answer.
 const MAX_LINES: u64 = 20_000;
 
@@ -100,11 +105,14 @@ impl Client {
 
     /// Reads `path` below the master's address as JSON.
     pub(crate) async fn json(&self, path: &str) -> Result<Value, ClientError> {
-        let read = match self.read(path).await {
+        let mut read = self.read(path).await;
+        for _ in 1..TRIES {
             // The master closes connections under answers now and then; reading is repeatable.
-            Err(ClientError::Unreachable(_)) => self.read(path).await,
-            other => other,
-        };
+            if !matches!(read, Err(ClientError::Unreachable(_))) {
+                break;
+            }
+            read = self.read(path).await;
+        }
         let body = match read {
             // An expired or foreign session: once more with a new one.
             Err(ClientError::Denied(_)) if self.0.session.has_login() => {
@@ -189,7 +197,13 @@ async fn body(response: Response, path: &str, after: Duration) -> Result<Vec<u8>
     }
     let mut body = Vec::new();
     let mut stream = response.bytes_stream();
-    while let Some(chunk) = stream.next().await {
+    let pause = STALLED.min(after / 2);
+    loop {
+        let Ok(chunk) = tokio::time::timeout(pause, stream.next()).await else {
+            // Dropped, the connection is closed: nothing else is asked on it.
+            return Err(ClientError::Unreachable(format!("the answer to {path} broke off")));
+        };
+        let Some(chunk) = chunk else { break };
         let chunk = chunk.map_err(|e| failed(&e, path, after))?;
         if body.len() + chunk.len() > MAX_BODY {
             return Err(too_large());

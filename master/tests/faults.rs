@@ -104,6 +104,23 @@ async fn a_master_that_hangs_is_slow() {
     told("/api/v2/builders", Reply::Hang, StateKind::Slow, "did not answer").await;
 }
 
+/// Buildbot 4.2 and 4.3 lose the end of an answer now and then (buildbot#9065).
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_asked_for_again_at_once() {
+    let fake = Fake::start(Socket::Good).await;
+    fake.reply("/api/v2/workers", Reply::BreaksOff(2, json!({"workers": []})));
+    let journal = Memory::default();
+    let run = Run::of(settings(&fake), &journal);
+    journal.until("live", |s| s.saw(StateKind::Live)).await;
+    run.stop().await;
+    assert_eq!(fake.times_asked("GET /api/v2/workers"), 3);
+    let states = &journal.store().states;
+    assert!(
+        !states.iter().any(|s| matches!(s.kind, StateKind::Slow | StateKind::Down)),
+        "{states:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_master_that_fails_is_slow() {
     let failed = Reply::Raw("503 Service Unavailable", "", "");

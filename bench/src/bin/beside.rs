@@ -2,7 +2,8 @@
 //! of the master. `cargo xtask bench` runs this; `BENCH_BUILDS` is the number of builds a builder (50).
 //!
 //! A master's page is the REST answers that its own web pages read before they can draw it, six at once as a browser
-//! asks; what the browser then does with them is not counted. A page of the program is its HTML. Neither is packed.
+//! asks; what the browser then does with them is not counted. A page of the program is its HTML. Both are packed on the
+//! way, as for a browser; bytes are counted unpacked.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a program of measurements
 
 use e2e::{Lab, Standalone, free_port, wait_until};
@@ -54,7 +55,7 @@ async fn main() {
     let pages = free_port();
     let begin = Instant::now();
     let standalone = Standalone::start(folder.path(), "data", &manifest(lab.port(), pages, all));
-    let http = reqwest::Client::builder().no_gzip().build().unwrap();
+    let http = reqwest::Client::builder().gzip(true).build().unwrap();
     let mut peers = Peers { http, lab, standalone, pages };
     peers.standalone.connected().await;
     let long = Duration::from_secs(1800);

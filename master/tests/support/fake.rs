@@ -27,6 +27,8 @@ pub enum Reply {
     Hang,
     /// A body that has no end.
     Endless,
+    /// An answer that breaks off so many times before it is whole; the connection stays open.
+    BreaksOff(usize, Value),
 }
 
 /// How the fake's websocket behaves.
@@ -124,6 +126,16 @@ async fn serve(
         Reply::Json(body) => response("200 OK", "", &body.to_string()),
         Reply::Raw(status, headers, body) => response(status, headers, body),
         Reply::Hang => return std::future::pending().await,
+        Reply::BreaksOff(times, body) => {
+            let next = match times {
+                0 | 1 => Reply::Json(body.clone()),
+                _ => Reply::BreaksOff(times - 1, body.clone()),
+            };
+            replies.lock().unwrap().insert(path, next);
+            let whole = response("200 OK", "", &body.to_string());
+            let _ = stream.write_all(&whole.as_bytes()[..whole.len() - 8]).await;
+            return std::future::pending().await;
+        }
         Reply::Endless => {
             let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[";
             let mut result = stream.write_all(head.as_bytes()).await;
