@@ -2,8 +2,8 @@
 
 use crate::{
     BuildQuery, CatchUp, Consumer, ConsumerError, ConsumerOptions, ConsumerStatus, Follower,
-    Ingest, LogError, OpenError, Options, Parked, ReadError, Snapshot, SnapshotLimits, StoreError,
-    User, consumer,
+    Ingest, LogError, Metrics, OpenError, Options, Parked, ReadError, Snapshot, SnapshotLimits,
+    StoreError, User, consumer,
     logs::LogCache,
     publish::Publisher,
     query,
@@ -360,6 +360,10 @@ impl Feed {
         let shared = Arc::clone(&self.inner.shared);
         // A panic in there would be one of the database's, and is caught by the store.
         let _ = tokio::task::spawn_blocking(move || shared.refresh_metrics()).await;
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.shared.metrics
     }
 
     /// Writes what is pending and closes the file; everything after that is `Closed`.

@@ -36,6 +36,7 @@ struct Figures {
     refilled: IntCounterVec,
     forgotten: IntCounter,
     followers: IntGauge,
+    requests: IntCounterVec,
     log_cache_bytes: IntGauge,
     connected: IntGauge,
     state: IntGaugeVec,
@@ -163,6 +164,10 @@ impl Metrics {
                 "Consumers forgotten because they were away for too long",
             ))?,
             followers: gauge("followers", "Readers that follow")?,
+            requests: IntCounterVec::new(
+                opts("requests_total", "Requests to the feed's API, by route and status"),
+                &["route", "status"],
+            )?,
             log_cache_bytes: gauge("log_cache_bytes", "Bytes of logs kept on disk")?,
             state: IntGaugeVec::new(
                 Opts::new(
@@ -204,6 +209,7 @@ impl Metrics {
         register(Box::new(figures.refilled.clone()))?;
         register(Box::new(figures.forgotten.clone()))?;
         register(Box::new(figures.followers.clone()))?;
+        register(Box::new(figures.requests.clone()))?;
         register(Box::new(figures.log_cache_bytes.clone()))?;
         register(Box::new(figures.connected.clone()))?;
         register(Box::new(figures.state.clone()))?;
@@ -247,6 +253,11 @@ impl Metrics {
 
     pub(crate) fn log_cache(&self, bytes: u64) {
         self.0.log_cache_bytes.set(signed(bytes));
+    }
+
+    /// Counts a request to a route, such as `get /v1/info`, as it begins to be answered.
+    pub(crate) fn answered(&self, route: &str, status: u16) {
+        self.0.requests.with_label_values(&[route, &status.to_string()]).inc();
     }
 
     pub(crate) fn forgotten(&self) {

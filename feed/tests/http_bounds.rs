@@ -253,3 +253,30 @@ fn whatever_is_asked_is_answered_without_a_panic_and_without_an_error_of_the_ser
         }
     });
 }
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_status() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = prometheus::Registry::new();
+    let metrics = feed::Metrics::register(&registry, "ci/main").unwrap();
+    let feed = Feed::open(dir.path(), feed::Options { metrics, ..options() }).unwrap();
+    let mut served = served_with(feed, limits()).await;
+    let _: feed::http::api::Builds = good(served.get("builds?limit=2")).await;
+    for id in [1, 2] {
+        assert_eq!(bad(served.get(&format!("builds/{id}"))).await.code, Code::NotFound);
+    }
+    let _stream = Events::of(served.get("events")).await;
+    assert_eq!(bad(served.get("no-such-path")).await.code, Code::NotFound);
+    served.token.push('x');
+    assert_eq!(bad(served.get("builds")).await.code, Code::Unauthorized);
+    let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+    let counts = text.lines().filter_map(|l| l.strip_prefix("buildbot_status_feed_requests_total"));
+    let counts: Vec<_> = counts.filter_map(|l| l.strip_prefix("{master=\"ci/main\",")).collect();
+    let expected = [
+        "route=\"get /v1/builds\",status=\"200\"} 1",
+        "route=\"get /v1/builds\",status=\"401\"} 1",
+        "route=\"get /v1/builds/{id}\",status=\"404\"} 2",
+        "route=\"get /v1/events\",status=\"200\"} 1",
+    ];
+    assert_eq!(counts, expected, "{text}");
+}

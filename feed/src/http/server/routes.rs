@@ -3,8 +3,9 @@
 use super::{State, acks, answer, auth, consumers, ephemeral, letters, read, stream};
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    middleware::from_fn_with_state,
+    extract::{DefaultBodyLimit, State as Shared},
+    middleware::{from_fn_with_state, map_response_with_state},
+    response::Response,
     routing::{MethodRouter, delete, get, post},
 };
 use tower_http::{CompressionLevel, compression::CompressionLayer};
@@ -31,8 +32,13 @@ macro_rules! routes {
         pub const ROUTES: &[(&str, &str, Need)] =
             &[$((stringify!($method), $path, Need::$need)),*];
 
-        fn handlers() -> Vec<(&'static str, Need, MethodRouter<State>)> {
-            vec![$(($path, Need::$need, $method($handler))),*]
+        fn handlers() -> Vec<(&'static str, &'static str, Need, MethodRouter<State>)> {
+            vec![$((
+                $path,
+                concat!(stringify!($method), " ", $path),
+                Need::$need,
+                $method($handler),
+            )),*]
         }
     };
 }
@@ -63,9 +69,10 @@ routes! {
 /// The routes over `state`.
 pub fn router(state: State) -> Router {
     let mut router = Router::new();
-    for (path, need, handler) in handlers() {
+    for (path, route, need, handler) in handlers() {
         let guard = from_fn_with_state((state.clone(), need), auth::guard);
-        router = router.route(path, handler.route_layer(guard));
+        let count = map_response_with_state((state.clone(), route), count);
+        router = router.route(path, handler.route_layer(guard).route_layer(count));
     }
     router
         .fallback(answer::no_such_path)
@@ -74,4 +81,13 @@ pub fn router(state: State) -> Router {
         // Streams are left as they are: a compressor holds back what it is given.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .with_state(state)
+}
+
+/// Counts what is answered on a route, refusals included.
+async fn count(
+    Shared((state, route)): Shared<(State, &'static str)>,
+    response: Response,
+) -> Response {
+    state.feed().metrics().answered(route, response.status().as_u16());
+    response
 }
