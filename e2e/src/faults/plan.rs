@@ -186,6 +186,11 @@ impl Plan {
         self.faults.iter().any(|(_, fault)| matches!(fault, Fault::TornPage(_)))
     }
 
+    /// Whether the disk is full for a while.
+    pub fn fills(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::FullDisk(_)))
+    }
+
     /// Run `index` of the campaign `campaign`. Each run has one fault by turns, so that every kind
     /// comes up, and up to three more by chance.
     pub fn draw(campaign: u64, index: u64, topology: Topology) -> Self {

@@ -181,6 +181,13 @@ impl Scene {
             sleep(Duration::from_millis(100)).await;
             let mut system = self.system.lock().await;
             system.watch_memory();
+            for ended in system.supervise() {
+                self.note(&ended);
+                // On a full disk no journal can be opened, which is said and tried again.
+                if !plan.fills() {
+                    problems.push(ended);
+                }
+            }
             self.look_for_losses(&mut system);
             drop(system);
             while let Some(task) = tasks.try_join_next() {

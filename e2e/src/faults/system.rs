@@ -363,15 +363,25 @@ impl System {
         std::mem::replace(&mut self.broken, broken) < broken
     }
 
-    /// What is wrong with the processes right now: those that ended by themselves.
-    pub fn ended(&mut self) -> Vec<String> {
-        let mut problems = Vec::new();
+    /// Starts processes again that ended by themselves, as a cluster does after a second; tells how
+    /// they ended.
+    pub fn supervise(&mut self) -> Vec<String> {
+        let mut ended = Vec::new();
         for (name, unit) in &mut self.units {
-            if let Some(status) = unit.process.as_mut().and_then(Process::ended) {
-                problems.push(format!("{name} ended by itself: {status}"));
+            let status = unit.process.as_mut().and_then(Process::ended);
+            if let Some(status) = status
+                && unit.started.elapsed() > Duration::from_secs(1)
+            {
+                ended.push((*name, status));
             }
         }
-        problems
+        for (name, _) in &ended {
+            self.run(name);
+        }
+        ended
+            .into_iter()
+            .map(|(name, status)| format!("{name} ended by itself: {status}"))
+            .collect()
     }
 
     /// Takes the memory of each process: the first reading that comes a second after its start is
@@ -412,7 +422,7 @@ impl System {
 
     /// Ends everything in an orderly way; gives what was wrong.
     pub async fn end(mut self) -> Vec<String> {
-        let mut problems = self.ended();
+        let mut problems = Vec::new();
         for unit in self.units.values() {
             if let Some(process) = &unit.process {
                 process.signal(Signal::TERM);
