@@ -110,14 +110,15 @@ impl Driver {
     }
 
     async fn drive(&mut self) -> Option<ConsumerError> {
-        let mut began = Instant::now();
+        let mut began = Some(Instant::now());
         let mut leave = self.connected().await;
         loop {
             match leave {
                 Leave::Gone => return None,
                 Leave::End(error) => return Some(error),
                 Leave::Cut(why) => {
-                    if began.elapsed() > self.backoff.max() {
+                    // Only a connection that was there has lasted; a feed that stays away has not.
+                    if began.take().is_some_and(|at| at.elapsed() > self.backoff.max()) {
                         self.backoff.reset();
                     }
                     let wait = self.backoff.next_wait();
@@ -127,7 +128,7 @@ impl Driver {
                         Some(leave) => leave,
                         None => match self.reopen().await {
                             Ok(()) => {
-                                began = Instant::now();
+                                began = Some(Instant::now());
                                 self.connected().await
                             }
                             Err(leave) => leave,
