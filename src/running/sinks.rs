@@ -123,18 +123,23 @@ impl Running {
                     None => feed.consumer(&consumer_name(kind, &name), wanted.clone()).await,
                 };
                 let began = Instant::now();
-                let end = match opened {
+                let (end, taken) = match opened {
                     Ok(consumer) => match run(consumer, cancel.clone()).await {
                         Ok(()) => return,
-                        Err(error) => format!("the target stopped: {error}"),
+                        Err(error) if superseded(&error) => {
+                            (format!("another process runs it as well: {error}"), true)
+                        }
+                        Err(error) => (format!("the target stopped: {error}"), false),
                     },
-                    Err(error) => format!("the journal can't be read: {error}"),
+                    Err(error) => (format!("the journal can't be read: {error}"), false),
                 };
                 // One that ran for longer than any wait had come to work.
                 if began.elapsed() > again.max() {
                     again.reset();
                 }
-                let wait = again.next_wait();
+                // The newer process is the one that is meant. Its place is taken back late, in
+                // case it is gone: two that take it from each other send much twice.
+                let wait = if taken { again.max() } else { again.next_wait() };
                 tracing::error!(kind, name, again_in = ?wait, "{end}");
                 tokio::select! {
                     () = cancel.cancelled() => return,
@@ -143,6 +148,12 @@ impl Running {
             }
         });
     }
+}
+
+/// Whether the loop ended because its consumer was opened elsewhere.
+fn superseded(error: &RunError) -> bool {
+    let RunError::Source { source, .. } = error else { return false };
+    matches!(source.downcast_ref(), Some(ConsumerError::Superseded { .. }))
 }
 
 /// Makes the target of a `MailNotifier`.
