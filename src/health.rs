@@ -26,6 +26,9 @@ use std::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// How long requests that run are waited for at the end.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// The health and the figures of this process; clones share them.
 #[derive(Clone, Debug)]
 pub struct Health {
@@ -87,7 +90,16 @@ impl Health {
         tracing::info!("health and figures are served at http://{address}/metrics");
         let app = router(self.clone(), cancel.clone());
         let task = tokio::spawn(async move {
-            axum::serve(listener, app).with_graceful_shutdown(cancel.cancelled_owned()).await
+            let end = cancel.clone().cancelled_owned();
+            // A request that is never sent whole would be waited for without an end.
+            let late = async {
+                cancel.cancelled().await;
+                tokio::time::sleep(GRACE).await;
+            };
+            tokio::select! {
+                served = axum::serve(listener, app).with_graceful_shutdown(end).into_future() => served,
+                () = late => Ok(()),
+            }
         });
         Ok(Served { address, task })
     }

@@ -209,6 +209,16 @@ fn k09_beside_nobody_it_serves_pages_tells_its_health_and_ends_when_asked() {
 }
 
 #[test]
+fn a_request_that_is_never_sent_whole_does_not_hold_up_the_end() {
+    let mut running = Running::start("http://127.0.0.1:9/", &[]);
+    let mut half = TcpStream::connect(running.metrics).unwrap();
+    half.write_all(b"GET /healthz HTTP/1.1\r\nHo").unwrap();
+    // Connections are accepted in their order, so the half request's is when this is answered.
+    get(running.metrics, "/healthz");
+    assert_eq!(running.terminate(), Some(0), "{}", running.log());
+}
+
+#[test]
 fn k09_health_is_served_before_the_journal_is_open_and_tells_what_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("master.yaml");
