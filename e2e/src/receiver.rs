@@ -1,19 +1,33 @@
 //! An HTTP server that takes pushes.
 
-use axum::{Form, Router, extract::State, routing::post};
+use axum::{
+    Form, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
 use serde_json::Value;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
 };
 
-type Packets = Arc<Mutex<Vec<Value>>>;
+type Shared = Arc<Mutex<Inner>>;
 
-/// The server and the packets that it took, in the order of arrival.
+#[derive(Debug, Default)]
+struct Inner {
+    taken: Vec<Value>,
+    refused: Vec<Value>,
+    /// Requests with a packet of this event are refused.
+    refuse: Option<String>,
+}
+
+/// The server and the packets that came, in the order of arrival.
 #[derive(Clone, Debug)]
 pub struct Receiver {
     port: u16,
-    packets: Packets,
+    inner: Shared,
 }
 
 impl Receiver {
@@ -21,13 +35,13 @@ impl Receiver {
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let packets = Packets::default();
+        let inner = Shared::default();
         let app = Router::new()
             .route("/push", post(take))
             .layer(axum::extract::DefaultBodyLimit::disable())
-            .with_state(Arc::clone(&packets));
+            .with_state(Arc::clone(&inner));
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { port, packets }
+        Self { port, inner }
     }
 
     /// Where pushes go.
@@ -35,14 +49,31 @@ impl Receiver {
         format!("http://127.0.0.1:{}/push", self.port)
     }
 
-    /// Every packet so far.
+    /// Every packet that was taken so far.
     pub fn packets(&self) -> Vec<Value> {
-        self.packets.lock().unwrap().clone()
+        self.inner.lock().unwrap().taken.clone()
+    }
+
+    /// From now on, refuses for good what holds a packet of this event; nothing if `None`.
+    pub fn refuse(&self, event: Option<&str>) {
+        self.inner.lock().unwrap().refuse = event.map(str::to_owned);
+    }
+
+    /// Every packet that was refused so far.
+    pub fn refused(&self) -> Vec<Value> {
+        self.inner.lock().unwrap().refused.clone()
     }
 }
 
 /// 0.8's form: one field `packets` with a JSON list.
-async fn take(State(packets): State<Packets>, Form(form): Form<HashMap<String, String>>) {
+async fn take(State(inner): State<Shared>, Form(form): Form<HashMap<String, String>>) -> Response {
     let list: Vec<Value> = serde_json::from_str(&form["packets"]).unwrap();
-    packets.lock().unwrap().extend(list);
+    let mut inner = inner.lock().unwrap();
+    let refuse = inner.refuse.as_deref();
+    if refuse.is_some_and(|event| list.iter().any(|packet| packet["event"] == event)) {
+        inner.refused.extend(list);
+        return (StatusCode::UNPROCESSABLE_ENTITY, "not that event").into_response();
+    }
+    inner.taken.extend(list);
+    StatusCode::OK.into_response()
 }
