@@ -1,0 +1,129 @@
+//! How pages are served: tags, policies, updates, listeners.
+
+use super::site;
+use axum::{body::Body, http::Request};
+use model::{Event, Timestamp};
+use std::sync::Arc;
+use tower::ServiceExt;
+use webui::{
+    server::{App, router},
+    testing::{self, record, worker},
+    view::Shared,
+};
+
+async fn get(app: &Arc<App>, path: &str, headers: &[(&str, &str)]) -> axum::response::Response {
+    let mut request = Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::empty()).unwrap();
+    // A router of its own each time would forget what it keeps ready; the tag must not need that.
+    router(app.clone()).oneshot(request).await.unwrap()
+}
+
+fn app() -> Arc<App> {
+    let view = Shared::new(testing::site(4, 30, 5, Timestamp::now()));
+    Arc::new(App { view, site: site(serde_json::json!({})), feed: None, logs: None })
+}
+
+#[tokio::test]
+async fn an_unchanged_page_is_not_sent_again_and_a_changed_one_is() {
+    let app = app();
+    let router = router(app.clone());
+    let ask = |tag: Option<String>| {
+        let mut request = Request::get("/waterfall").header("accept-encoding", "gzip");
+        if let Some(tag) = tag {
+            request = request.header("if-none-match", tag);
+        }
+        router.clone().oneshot(request.body(Body::empty()).unwrap())
+    };
+    let first = ask(None).await.unwrap();
+    assert_eq!(first.status(), 200);
+    assert_eq!(first.headers()["content-encoding"], "gzip");
+    let tag = first.headers()["etag"].to_str().unwrap().to_owned();
+    let whole = axum::body::to_bytes(first.into_body(), usize::MAX).await.unwrap();
+    let mut html = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&whole[..]), &mut html)
+        .unwrap();
+    assert!(html.contains("<tbody id=live>") && html.trim_end().ends_with("</footer>"), "{html}");
+    app.view.update(|view| {
+        view.apply(&record(99, 0, Event::WorkerConnected { worker: worker(9, &[1]) }));
+    });
+    assert_eq!(ask(Some(tag)).await.unwrap().status(), 200, "it changed");
+    // The clock may step between two requests, so one of a few tries must be unchanged.
+    let mut unchanged = false;
+    for _ in 0..3 {
+        let tag = ask(None).await.unwrap().headers()["etag"].to_str().unwrap().to_owned();
+        unchanged |= ask(Some(tag)).await.unwrap().status() == 304;
+    }
+    assert!(unchanged);
+}
+
+#[tokio::test]
+async fn pages_carry_a_policy_that_lets_nothing_foreign_in() {
+    let app = app();
+    for path in ["/waterfall", "/waterfall/help", "/style.css", "/waterfall?num_events=x"] {
+        let response = get(&app, path, &[]).await;
+        let policy = response.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}");
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    }
+    let html = get(&app, "/waterfall", &[]).await;
+    let html = axum::body::to_bytes(html.into_body(), usize::MAX).await.unwrap();
+    let html = String::from_utf8(html.to_vec()).unwrap();
+    assert!(!html.contains(" style=") && !html.contains("<style") && !html.contains(" onclick"));
+}
+
+#[tokio::test]
+async fn updates_bring_a_page_up_to_date_and_end_when_nobody_reads() {
+    use tokio_stream::StreamExt;
+    let app = app();
+    let response = get(&app, "/live/waterfall?since=0", &[]).await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut stream = response.into_body().into_data_stream();
+    let mut text = String::new();
+    while !text.contains("event: body") {
+        text.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
+    }
+    assert!(text.contains("event: head\ndata: <tr>"), "{text}");
+    assert_eq!(get(&app, "/live/waterfall?since=x", &[]).await.status(), 400);
+}
+
+#[tokio::test]
+async fn w01_listens_on_an_interface_and_on_a_unix_socket() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("www.sock");
+    let cancel = tokio_util::sync::CancellationToken::new();
+    for listen in
+        ["tcp:0:interface=127.0.0.1".to_owned(), format!("unix:{}:mode=600", path.display())]
+    {
+        let listening = webui::listen::bind(&listen.parse().unwrap()).await.unwrap();
+        let address = listening.address();
+        let server = tokio::spawn(listening.serve(router(app()), cancel.child_token()));
+        let ask = b"GET /style.css HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let mut answer = Vec::new();
+        if let Some(address) = address.strip_prefix("http://") {
+            let address = address.trim_end_matches('/');
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            stream.write_all(ask).await.unwrap();
+            stream.read_to_end(&mut answer).await.unwrap();
+        } else {
+            let mode = std::os::unix::fs::PermissionsExt::mode(
+                &std::fs::metadata(&path).unwrap().permissions(),
+            );
+            assert_eq!(mode & 0o777, 0o600);
+            let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+            stream.write_all(ask).await.unwrap();
+            stream.read_to_end(&mut answer).await.unwrap();
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+        drop(server);
+    }
+    cancel.cancel();
+    let taken = webui::listen::bind(&"tcp:0:interface=127.0.0.1".parse().unwrap()).await.unwrap();
+    let port = taken.address().rsplit(':').next().unwrap().trim_end_matches('/').to_owned();
+    let again = format!("tcp:{port}:interface=127.0.0.1");
+    let error = webui::listen::bind(&again.parse().unwrap()).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot listen on {again}")), "{error}");
+}
