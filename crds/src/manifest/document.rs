@@ -1,7 +1,7 @@
 //! One document: which kind it is of, and whether it is right.
 
 use super::error::{Mark, Mistake, nearest, quote};
-use super::tree::{Content, Member, Node};
+use super::node::{Content, Member, Node};
 use super::{Resource, rules, validate};
 use crate::secrets::Secret;
 use crate::{API_VERSION, Definition, GROUP, HttpPush, MailNotifier, Master, WebStatus, schema};

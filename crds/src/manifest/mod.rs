@@ -7,6 +7,7 @@
 
 mod document;
 mod error;
+mod node;
 mod references;
 mod rules;
 mod scalar;
@@ -219,7 +220,7 @@ impl Reader {
         &mut self,
         id: &document::ObjectId,
         file: &Path,
-        node: &tree::Node,
+        node: &node::Node,
         mistakes: &mut Vec<Mistake>,
     ) {
         let mark = node.at(["metadata", "name"]).mark;

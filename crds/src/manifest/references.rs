@@ -3,7 +3,7 @@
 
 use super::document::{DEFAULT_NAMESPACE, ObjectId};
 use super::error::{ManifestError, nearest};
-use super::tree::{Content, Node};
+use super::node::{Content, Node};
 use super::validate::join;
 use super::{Document, Resource};
 use crate::secrets::{SecretError, SecretSource};

@@ -3,7 +3,7 @@
 //! compare with `oldSelf` are about changes of a resource and need a cluster.
 
 use super::error::Mistake;
-use super::tree::{Content, Node};
+use super::node::{Content, Node};
 use super::validate::{join, member_schema};
 use cel::{Context, Program, Value as Cel, objects::Key};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! What plain scalars mean: as kubectl reads them (YAML 1.1's words, numbers of four bases), so
 //! that a file means the same with a cluster and without one.
 
-use super::tree::Content;
+use super::node::Content;
 use granit_parser::{ScalarStyle, Tag};
 use std::borrow::Cow;
 

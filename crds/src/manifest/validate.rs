@@ -3,7 +3,7 @@
 //! be right, and unknown fields are mistakes.
 
 use super::error::{Mistake, nearest, quote};
-use super::tree::{Content, Member, Node};
+use super::node::{Content, Member, Node};
 use crate::schema;
 use regex::Regex;
 use serde_json::{Map, Value};
