@@ -1,14 +1,15 @@
 //! Consumers' wishes on their way to disk.
 
 use super::{
+    change::Change,
     letters::{self, Replay},
     refill,
 };
 use crate::{
     CatchUp, ConsumerError, DeadLetter, StateChange, StoreError,
     consumer::{core::Core, ledger::Ledger},
-    shared::{Shared, now_ms},
-    store::tables::{CONSUMERS, ConsumerRow, Journal, LETTERS, REFILLS, STATE, encode},
+    shared::Shared,
+    store::tables::{CONSUMERS, ConsumerRow, Journal, encode},
 };
 use model::Position;
 use redb::WriteTransaction;
@@ -72,72 +73,6 @@ pub(crate) struct Changes {
     by_name: BTreeMap<String, Change>,
 }
 
-/// See [`Changes`].
-pub(super) struct Change {
-    pub(super) core: Arc<Core>,
-    pub(super) row: ConsumerRow,
-    /// Opened anew, with these records in flight.
-    opened: Option<BTreeSet<u64>>,
-    forgotten: bool,
-    /// No longer in flight.
-    done: Vec<u64>,
-    /// Letters that are now to be handed out, or no longer.
-    pub(super) replays: BTreeMap<u64, bool>,
-    /// Rows of [`REFILLS`] that are new, or gone.
-    pub(super) refills: BTreeMap<u64, bool>,
-    values: Vec<StateChange>,
-}
-
-impl Change {
-    fn of(core: Arc<Core>) -> Self {
-        let row = {
-            let state = core.lock();
-            ConsumerRow { away_ms: state.away_ms, ..state.row.clone() }
-        };
-        Self {
-            core,
-            row,
-            opened: None,
-            forgotten: false,
-            done: Vec::new(),
-            replays: BTreeMap::new(),
-            refills: BTreeMap::new(),
-            values: Vec::new(),
-        }
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.core.name
-    }
-
-    /// Whether `seq` is handed out and not done.
-    pub(super) fn in_flight(&self, seq: u64) -> bool {
-        self.core.lock().in_flight.contains(&seq) && !self.done.contains(&seq)
-    }
-
-    /// Whether the letter about `seq` is to be handed out.
-    pub(super) fn has_replay(&self, seq: u64) -> bool {
-        self.replays.get(&seq).copied().unwrap_or_else(|| self.core.lock().replays.contains(&seq))
-    }
-
-    fn seen(&mut self) {
-        self.row.last_seen_ms = now_ms();
-        self.row.away_ms = 0;
-    }
-
-    fn check(&self, own: u64) -> Result<(), ConsumerError> {
-        if self.forgotten {
-            return Err(ConsumerError::NotFound(format!("consumer {}", self.core.name)));
-        }
-        let newer = self.row.generation;
-        if own == newer {
-            Ok(())
-        } else {
-            Err(ConsumerError::Superseded { name: self.core.name.clone(), own, newer })
-        }
-    }
-}
-
 impl Changes {
     /// The consumer as this transaction has it so far.
     pub(super) fn change(&mut self, shared: &Shared, name: &str) -> Option<&mut Change> {
@@ -197,7 +132,7 @@ impl Changes {
                 change.row.ledger.mark(seq);
                 change.done.push(seq);
                 if let Some(state) = state {
-                    put_state(transaction, change, state)?;
+                    change.put_state(transaction, state)?;
                 }
                 Ok(Ok(Granted::Done))
             }
@@ -206,7 +141,7 @@ impl Changes {
                     return Ok(Err(error));
                 }
                 change.seen();
-                put_state(transaction, change, state)?;
+                change.put_state(transaction, state)?;
                 Ok(Ok(Granted::Done))
             }
             Wish::Unreadable { generation, seq, letter } => {
@@ -340,23 +275,6 @@ fn place(shared: &Shared, given: Position) -> Result<(), ConsumerError> {
     }
 }
 
-fn put_state(
-    transaction: &WriteTransaction,
-    change: &mut Change,
-    state: &StateChange,
-) -> Result<(), StoreError> {
-    let mut table = transaction.open_table(STATE)?;
-    let name = change.core.name.as_str();
-    for key in &state.remove {
-        table.remove((name, key.as_str()))?;
-    }
-    for (key, value) in &state.set {
-        table.insert((name, key.as_str()), value.as_slice())?;
-    }
-    change.values.push(state.clone());
-    Ok(())
-}
-
 /// What was handed out as `seq` could not be read. What was dropped meanwhile is done or has
 /// another in its place; a record that is damaged is given up.
 fn unreadable(
@@ -391,19 +309,5 @@ pub(super) fn put_all(set: &mut BTreeSet<u64>, changes: &BTreeMap<u64, bool>) {
         } else {
             set.remove(seq);
         }
-    }
-}
-
-impl Change {
-    /// Removes all that the consumer has.
-    pub(super) fn forget(&mut self, transaction: &WriteTransaction) -> Result<(), StoreError> {
-        let name = self.core.name.as_str();
-        transaction.open_table(STATE)?.retain(|(owner, _), _| owner != name)?;
-        for table in [LETTERS, REFILLS] {
-            let mut table = transaction.open_table(table)?;
-            table.retain_in((name, 0)..=(name, u64::MAX), |_, _| false)?;
-        }
-        self.forgotten = true;
-        Ok(())
     }
 }

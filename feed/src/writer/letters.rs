@@ -1,6 +1,6 @@
 //! Dead letters: records that were given up, kept whole with the reason.
 
-use super::consumers::Change;
+use super::change::Change;
 use crate::{
     DeadLetter, StoreError,
     shared::Shared,

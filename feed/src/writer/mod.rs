@@ -2,6 +2,7 @@
 //! answer when that is on disk, and only then do readers see what it brought.
 
 mod batch;
+mod change;
 mod consumers;
 mod forget;
 mod letters;

@@ -6,7 +6,8 @@
 //! row.
 
 use super::{
-    consumers::{Change, Changes, put_all},
+    change::Change,
+    consumers::{Changes, put_all},
     letters::{self, Replay},
 };
 use crate::{

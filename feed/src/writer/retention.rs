@@ -1,10 +1,6 @@
 //! Dropping what has outlived its time, a small step at a time.
 
-use super::{
-    Writer,
-    consumers::{Change, Changes},
-    refill,
-};
+use super::{Writer, change::Change, consumers::Changes, refill};
 use crate::{
     Gap, StoreError,
     shared::{Shared, now_ms},

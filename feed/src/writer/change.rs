@@ -1,0 +1,109 @@
+//! What one transaction changes of one consumer.
+
+use crate::{
+    ConsumerError, StateChange, StoreError,
+    consumer::core::Core,
+    shared::now_ms,
+    store::tables::{ConsumerRow, LETTERS, REFILLS, STATE},
+};
+use redb::WriteTransaction;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// What a transaction changes of one consumer.
+pub(super) struct Change {
+    pub(super) core: Arc<Core>,
+    pub(super) row: ConsumerRow,
+    /// Opened anew, with these records in flight.
+    pub(super) opened: Option<BTreeSet<u64>>,
+    pub(super) forgotten: bool,
+    /// No longer in flight.
+    pub(super) done: Vec<u64>,
+    /// Letters that are now to be handed out, or no longer.
+    pub(super) replays: BTreeMap<u64, bool>,
+    /// Rows of [`REFILLS`] that are new, or gone.
+    pub(super) refills: BTreeMap<u64, bool>,
+    pub(super) values: Vec<StateChange>,
+}
+
+impl Change {
+    pub(super) fn of(core: Arc<Core>) -> Self {
+        let row = {
+            let state = core.lock();
+            ConsumerRow { away_ms: state.away_ms, ..state.row.clone() }
+        };
+        Self {
+            core,
+            row,
+            opened: None,
+            forgotten: false,
+            done: Vec::new(),
+            replays: BTreeMap::new(),
+            refills: BTreeMap::new(),
+            values: Vec::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// Whether `seq` is handed out and not done.
+    pub(super) fn in_flight(&self, seq: u64) -> bool {
+        self.core.lock().in_flight.contains(&seq) && !self.done.contains(&seq)
+    }
+
+    /// Whether the letter about `seq` is to be handed out.
+    pub(super) fn has_replay(&self, seq: u64) -> bool {
+        self.replays.get(&seq).copied().unwrap_or_else(|| self.core.lock().replays.contains(&seq))
+    }
+
+    pub(super) fn seen(&mut self) {
+        self.row.last_seen_ms = now_ms();
+        self.row.away_ms = 0;
+    }
+
+    pub(super) fn check(&self, own: u64) -> Result<(), ConsumerError> {
+        if self.forgotten {
+            return Err(ConsumerError::NotFound(format!("consumer {}", self.core.name)));
+        }
+        let newer = self.row.generation;
+        if own == newer {
+            Ok(())
+        } else {
+            Err(ConsumerError::Superseded { name: self.core.name.clone(), own, newer })
+        }
+    }
+
+    /// Writes the consumer's own values.
+    pub(super) fn put_state(
+        &mut self,
+        transaction: &WriteTransaction,
+        state: &StateChange,
+    ) -> Result<(), StoreError> {
+        let mut table = transaction.open_table(STATE)?;
+        let name = self.core.name.as_str();
+        for key in &state.remove {
+            table.remove((name, key.as_str()))?;
+        }
+        for (key, value) in &state.set {
+            table.insert((name, key.as_str()), value.as_slice())?;
+        }
+        self.values.push(state.clone());
+        Ok(())
+    }
+
+    /// Removes all that the consumer has.
+    pub(super) fn forget(&mut self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+        let name = self.core.name.as_str();
+        transaction.open_table(STATE)?.retain(|(owner, _), _| owner != name)?;
+        for table in [LETTERS, REFILLS] {
+            let mut table = transaction.open_table(table)?;
+            table.retain_in((name, 0)..=(name, u64::MAX), |_, _| false)?;
+        }
+        self.forgotten = true;
+        Ok(())
+    }
+}
