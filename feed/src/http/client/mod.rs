@@ -23,6 +23,10 @@ use token_file::TokenFile;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+/// How long the last acknowledgements are tried at the end: well within the half minute that Kubernetes gives
+/// a pod.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 /// How long a connection waits for another request.
 const POOLED: Duration = Duration::from_secs(5);
 
@@ -129,12 +133,12 @@ impl Remote {
         self.inner.state.subscribe()
     }
 
-    /// Waits until what was acknowledged is on the feed's disk, for as long as an answer may
-    /// take. Consumers and their handles must be gone.
+    /// Waits until what was acknowledged is on the feed's disk, for ten seconds at most.
+    /// Consumers and their handles must be gone.
     pub async fn close(&self) {
         self.inner.tasks.close();
-        if tokio::time::timeout(self.inner.options.timeout, self.inner.tasks.wait()).await.is_err()
-        {
+        let patience = self.inner.options.timeout.min(LAST_WORDS);
+        if tokio::time::timeout(patience, self.inner.tasks.wait()).await.is_err() {
             tracing::warn!("the feed did not take the last acknowledgements in time");
         }
     }
