@@ -82,10 +82,11 @@ pub fn plan(documents: Vec<Document>) -> Result<Vec<MasterPlan>, PlanError> {
         return Err(PlanError::NoMaster);
     }
     for document in documents {
-        let namespace = namespace_of(&document.resource);
-        let Some(about) = document.resource.master().map(str::to_owned) else { continue };
+        let Some(about) = document.resource.master().cloned() else { continue };
+        let namespace = about.namespace.unwrap_or_else(|| namespace_of(&document.resource));
         // The reader of manifests has checked that the master exists.
-        let Some(plan) = plans.iter_mut().find(|p| p.name == about && p.namespace == namespace)
+        let Some(plan) =
+            plans.iter_mut().find(|p| p.name == about.name && p.namespace == namespace)
         else {
             continue;
         };

@@ -62,8 +62,9 @@ async fn ask(remote: &Remote, url: &str) -> Info {
 
 /// Whether the resource is about the feed's master.
 fn belongs(resource: &Resource, info: &Info, url: &str) -> Result<(), Failure> {
-    let namespace = resource.namespace().unwrap_or("default");
-    let master = resource.master().unwrap_or_default();
+    let Some(about) = resource.master() else { return Ok(()) };
+    let own = resource.namespace().unwrap_or("default");
+    let (namespace, master) = (about.namespace.as_deref().unwrap_or(own), about.name.as_str());
     if (namespace, master) == (info.namespace.as_str(), info.name.as_str()) {
         return Ok(());
     }

@@ -33,10 +33,18 @@ pub mod strports;
 mod values;
 
 pub use definitions::{Definition, DefinitionError, definitions, yaml};
+pub use kinds::exposure::{
+    Autoscaling, DisruptionBudget, HttpRouteSettings, IngressSettings, ParentRef, ServiceSettings,
+    ServiceType,
+};
 pub use kinds::http_push::{HttpPush, HttpPushSpec};
 pub use kinds::mail_notifier::{MailNotifier, MailNotifierSpec, MessageFormatter};
 pub use kinds::mail_values::{BodyType, Lookup, MailTls, Mode, ModeShortcut, Modes, UserSource};
-pub use kinds::master::{Master, MasterAuth, MasterHistory, MasterJournal, MasterSpec};
+pub use kinds::master::{
+    AllowedNamespaces, Master, MasterAuth, MasterHistory, MasterJournal, MasterSpec, MasterStorage,
+    NamespacesFrom,
+};
+pub use kinds::pod::{Egress, LocalName, PodSettings};
 pub use kinds::web_status::{CommentLink, WebStatus, WebStatusSpec};
 pub use kinds::{CaTrust, CatchUp, MasterRef, RateLimit, SecretKeyRef};
 pub use reference::reference;

@@ -73,6 +73,7 @@ fn fields(schema: &Value, path: &str, rows: &mut Vec<Row>) {
             text: cell(member["description"].as_str().unwrap_or_default()),
         });
         fields(member, &path, rows);
+        fields(&member["items"], &format!("{path}[]"), rows);
         let each = &member["additionalProperties"];
         if each["properties"].is_object() {
             fields(each, &format!("{path}.NAME"), rows);
@@ -121,6 +122,9 @@ fn value(schema: &Value) -> String {
             let each =
                 if each["properties"].is_object() { "see below".into() } else { value(each) };
             format!("map of up to {}: {each}", schema["maxProperties"])
+        }
+        Some("object") if schema["x-kubernetes-preserve-unknown-fields"] == true => {
+            "as Kubernetes has it".to_owned()
         }
         Some("object") => "see below".to_owned(),
         _ if pattern == crate::values::size::PATTERN => "size, such as `512Mi`".to_owned(),

@@ -32,6 +32,16 @@ pub(crate) fn text_map<const ITEMS: u32, const LENGTH: u32>(_: &mut SchemaGenera
     })
 }
 
+/// Labels to select by; at least one.
+pub(crate) fn labels(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 16,
+        "additionalProperties": { "type": "string", "maxLength": 63 },
+    })
+}
+
 /// An address with a display name or without: `a@b`, `Name <a@b>`.
 pub(crate) const ADDRESS: &str = r"^([^<>\r\n]*<[^\s<>@,;]+@[^\s<>@,;]+>|[^\s<>@,;]+@[^\s<>@,;]+)$";
 
@@ -48,6 +58,10 @@ pub(crate) fn addresses(_: &mut SchemaGenerator) -> Schema {
 pub(crate) const HTTP_URL: &str = r"^https?://[^\s/?#]+[^\s]*$";
 /// The name of an object, as Kubernetes has it.
 pub(crate) const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+/// A host that a route is for; `*.` stands for any first label.
+pub(crate) const HOSTNAME: &str = r"^(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+/// A range of addresses.
+pub(crate) const CIDR: &str = r"^[0-9A-Fa-f.:]+/[0-9]{1,3}$";
 /// A key of a Secret.
 pub(crate) const SECRET_KEY: &str = r"^[-._a-zA-Z0-9]+$";
 /// A mail domain.
@@ -66,6 +80,8 @@ pub(crate) fn words(pattern: &str) -> Option<&'static str> {
         OBJECT_NAME => {
             "name of an object: it has a-z, 0-9, - and ., and begins and ends with a letter or digit"
         }
+        HOSTNAME => "host: write a name such as status.example.org or *.example.org",
+        CIDR => "range of addresses: write ADDRESS/BITS, such as 10.1.2.0/24",
         SECRET_KEY => "key of a Secret: it has letters, digits, -, _ and .",
         ONE_LINE => "single line",
         DOMAIN => "domain: write example.org, without @",

@@ -15,6 +15,14 @@ pub struct MasterStatus {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
+    /// How many resources name this Master.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub targets: Option<u32>,
+    /// The epoch of the journal: another one means that the volume was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 999_999_999_999_999_i64))]
+    pub journal_epoch: Option<i64>,
 }
 
 /// State of a WebStatus.
@@ -45,6 +53,31 @@ pub struct TargetStatus {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
+    /// Records that were delivered, in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 999_999_999_999_999_i64))]
+    pub delivered: Option<i64>,
+    /// Attempts that failed, in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 999_999_999_999_999_i64))]
+    pub failed: Option<i64>,
+    /// Records that were given up and wait for a replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 999_999_999_999_999_i64))]
+    pub dead_letters: Option<i64>,
+    /// Records that wait to be delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 999_999_999_999_999_i64))]
+    pub backlog: Option<i64>,
+    /// When something was last delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "time")]
+    pub last_delivered: Option<String>,
+}
+
+/// A time in the form of RFC 3339.
+fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "date-time" })
 }
 
 /// `metav1.Condition` with the bounds that Kubernetes' own types give it.

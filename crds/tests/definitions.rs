@@ -65,6 +65,10 @@ fn every_pattern_compiles_and_every_rule_is_evaluated_somewhere() {
             }
             for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
                 assert!(rule["message"].is_string(), "{path}: {rule} has no message");
+                // Rules about changes are for an API server; a test with a cluster has their cases.
+                if rule["rule"].as_str().unwrap().contains("oldSelf") {
+                    continue;
+                }
                 rules.push(format!("{} {}", definition.kind, rule["message"].as_str().unwrap()));
             }
         });

@@ -43,7 +43,7 @@ fn a_folder_is_read_in_the_order_of_names_json_too() {
     write("notes.txt", "apiVersion: [");
     let loaded = read(folder.path()).unwrap();
     assert_eq!(names(&loaded), ["main", "push"]);
-    assert_eq!(loaded.documents[1].resource.master(), Some("main"));
+    assert_eq!(loaded.documents[1].resource.master().unwrap().name, "main");
     assert_eq!(loaded.documents[1].line, 1);
 }
 

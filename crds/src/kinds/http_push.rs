@@ -1,6 +1,7 @@
 //! `HttpPush`: every event as JSON to a server (row G07).
 
-use super::{AT_LEAST_A_SECOND, CatchUp, MasterRef, RateLimit, SecretKeyRef, yes};
+use super::pod::{Egress, PodSettings};
+use super::{AT_LEAST_A_SECOND, CatchUp, MasterRef, RateLimit, SAME_MASTER, SecretKeyRef, yes};
 use crate::{Duration, Size, TargetStatus, schema};
 use kube::{CustomResource, KubeSchema};
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -20,13 +21,16 @@ use std::collections::BTreeMap;
     shortname = "hp",
     category = "statustargets",
     doc = "Posts events to a server, in the packets of Buildbot 0.8's HttpStatusPush.",
-    printcolumn(name = "Master", type_ = "string", json_path = ".spec.masterRef.name"),
     printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
-    printcolumn(name = "URL", type_ = "string", json_path = ".spec.serverUrl"),
+    printcolumn(name = "Master", type_ = "string", json_path = ".spec.masterRef.name"),
+    printcolumn(name = "Delivered", type_ = "integer", json_path = ".status.delivered"),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed"),
+    printcolumn(name = "Dead", type_ = "integer", json_path = ".status.deadLetters"),
+    printcolumn(name = "Last", type_ = "date", json_path = ".status.lastDelivered"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(validation = Rule::new("!(has(self.builders) && has(self.categories))").message("set either builders or categories, not both").field_path(".categories"))]
@@ -34,6 +38,7 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 pub struct HttpPushSpec {
     /// The Master whose events are pushed.
+    #[x_kube(validation = Rule::new(SAME_MASTER).message("can\'t be changed, since its place in the journal can\'t go along: make another resource for another Master"))]
     pub master_ref: MasterRef,
     /// Holds events back until it is false again; nothing is lost within the journal's bounds.
     #[serde(default)]
@@ -93,6 +98,12 @@ pub struct HttpPushSpec {
     /// PEM certificates to trust instead of the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<SecretKeyRef>,
+    /// Settings of the pod, in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSettings>,
+    /// Where the pod may connect to, in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
 }
 
 impl HttpPushSpec {

@@ -1,7 +1,8 @@
 //! `MailNotifier`: mail about builds (rows M01 to M09).
 
 use super::mail_values::{BodyType, Lookup, MailTls, Modes, lookup_schema, mode_schema};
-use super::{CatchUp, MasterRef, RateLimit, SecretKeyRef, yes};
+use super::pod::{Egress, PodSettings};
+use super::{CatchUp, MasterRef, RateLimit, SAME_MASTER, SecretKeyRef, yes};
 use crate::{TargetStatus, schema};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -20,13 +21,16 @@ use std::collections::BTreeMap;
     shortname = "mn",
     category = "statustargets",
     doc = "Mails people about finished builds.",
-    printcolumn(name = "Master", type_ = "string", json_path = ".spec.masterRef.name"),
     printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
-    printcolumn(name = "Relay", type_ = "string", json_path = ".spec.relayhost"),
+    printcolumn(name = "Master", type_ = "string", json_path = ".spec.masterRef.name"),
+    printcolumn(name = "Delivered", type_ = "integer", json_path = ".status.delivered"),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed"),
+    printcolumn(name = "Dead", type_ = "integer", json_path = ".status.deadLetters"),
+    printcolumn(name = "Last", type_ = "date", json_path = ".status.lastDelivered"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(validation = Rule::new("!(has(self.builders) && has(self.categories))").message("set either builders or categories, not both").field_path(".categories"))]
@@ -38,6 +42,7 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 pub struct MailNotifierSpec {
     /// The Master whose builds are mailed about.
+    #[x_kube(validation = Rule::new(SAME_MASTER).message("can\'t be changed, since its place in the journal can\'t go along: make another resource for another Master"))]
     pub master_ref: MasterRef,
     /// Holds mail back until it is false again; nothing is lost within the journal's bounds.
     #[serde(default)]
@@ -126,6 +131,12 @@ pub struct MailNotifierSpec {
     #[schemars(schema_with = "schema::text_map::<32, 1024>")]
     #[x_kube(validation = Rule::new("self.all(name, size(name) > 0 && size(name) <= 200)").message("a header's name has 1 to 200 characters"))]
     pub extra_headers: BTreeMap<String, String>,
+    /// Settings of the pod, in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSettings>,
+    /// Where the pod may connect to, in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
 }
 
 impl MailNotifierSpec {

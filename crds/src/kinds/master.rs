@@ -1,10 +1,12 @@
 //! `Master`: a Buildbot master whose builds are told about.
 
+use super::pod::{Egress, PodSettings};
 use super::{AT_LEAST_A_SECOND, CaTrust, SecretKeyRef};
 use crate::{Duration, MasterStatus, Size, schema};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A Buildbot master (4.x) to follow. One process talks to it, keeps a journal of what
 /// happened, and serves all its status targets.
@@ -24,6 +26,12 @@ use serde::{Deserialize, Serialize};
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
+    printcolumn(
+        name = "Connected",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Connected\")].reason"
+    ),
+    printcolumn(name = "Targets", type_ = "integer", json_path = ".status.targets"),
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.url"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -49,6 +57,92 @@ pub struct MasterSpec {
     #[serde(default = "reconcile_interval")]
     #[x_kube(validation = Rule::new(AT_LEAST_A_SECOND).message("must be at least 1s"))]
     pub reconcile_interval: Duration,
+    /// The volume of the journal, in a cluster.
+    #[serde(default)]
+    pub storage: MasterStorage,
+    /// From which namespaces resources may name this Master.
+    #[serde(default)]
+    pub allowed_namespaces: AllowedNamespaces,
+    /// Settings of the feed's pod, in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSettings>,
+    /// Where the feed's pod may connect to, in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
+}
+
+/// The volume of a master's journal, in a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("!self.ephemeral || !(has(self.className) || has(self.size) || self.retain)").message("an ephemeral volume has no className, size or retain").field_path(".ephemeral"))]
+#[x_kube(validation = Rule::new("self.ephemeral == oldSelf.ephemeral && has(self.className) == has(oldSelf.className) && (!has(self.className) || self.className == oldSelf.className)").message("className and ephemeral can't be changed: make another Master, or delete this one first"))]
+#[x_kube(validation = Rule::new("!has(oldSelf.size) || (has(self.size) && quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0)").message("size can only grow").field_path(".size"))]
+#[serde(rename_all = "camelCase")]
+pub struct MasterStorage {
+    /// Name of the StorageClass; the cluster's default when unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::OBJECT_NAME))]
+    pub class_name: Option<String>,
+    /// The volume's size; three times `journal.maxSize` and 2Gi when unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    /// Keeps the journal in the pod (`emptyDir`): it is lost with the pod, and targets then go on
+    /// with what comes next.
+    #[serde(default)]
+    pub ephemeral: bool,
+    /// Keeps the volume when the Master is deleted.
+    #[serde(default)]
+    pub retain: bool,
+}
+
+impl MasterStorage {
+    /// The volume's size for a journal of `max_size` bytes.
+    pub fn size_for(&self, max_size: Size) -> Size {
+        self.size.unwrap_or_else(|| {
+            Size::from_bytes(max_size.bytes().saturating_mul(3).saturating_add(2 << 30))
+        })
+    }
+}
+
+/// From which namespaces resources may name a Master, in the form of the Gateway API.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("(self.from == 'Selector') == has(self.matchLabels)").message("matchLabels goes with from: Selector, and is needed there").field_path(".matchLabels"))]
+#[serde(rename_all = "camelCase")]
+pub struct AllowedNamespaces {
+    /// Only the Master's own, those with certain labels, or all.
+    #[serde(default)]
+    pub from: NamespacesFrom,
+    /// Labels that a namespace must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::labels")]
+    pub match_labels: Option<BTreeMap<String, String>>,
+}
+
+/// Which namespaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NamespacesFrom {
+    /// The Master's own.
+    #[default]
+    Same,
+    /// Those with the labels of `matchLabels`.
+    Selector,
+    /// Every one.
+    All,
+}
+
+impl AllowedNamespaces {
+    /// Whether resources of `namespace`, which has these labels, may name a Master of `own`.
+    pub fn allow(&self, own: &str, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+        let wanted = self.match_labels.iter().flatten();
+        own == namespace
+            || match self.from {
+                NamespacesFrom::Same => false,
+                NamespacesFrom::All => true,
+                NamespacesFrom::Selector => {
+                    wanted.clone().count() > 0
+                        && wanted.clone().all(|(key, value)| labels.get(key) == Some(value))
+                }
+            }
+    }
 }
 
 /// A user of the master.

@@ -3,10 +3,12 @@
 // Two `printcolumn`s of one type are no duplicates.
 #![allow(clippy::duplicated_attributes)]
 
+pub mod exposure;
 pub mod http_push;
 pub mod mail_notifier;
 pub mod mail_values;
 pub mod master;
+pub mod pod;
 pub mod web_status;
 
 use crate::Duration;
@@ -18,10 +20,18 @@ use serde::{Deserialize, Serialize};
 /// Names the Master whose builds a target tells about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MasterRef {
-    /// Name of a Master in the same namespace.
+    /// Name of the Master.
     #[schemars(length(min = 1, max = 253), regex(pattern = crate::schema::OBJECT_NAME))]
     pub name: String,
+    /// Namespace of the Master, whose `allowedNamespaces` must allow it; the resource's own when
+    /// unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = crate::schema::OBJECT_NAME))]
+    pub namespace: Option<String>,
 }
+
+/// A rule for changes: a target's place in a journal can't be taken to another one.
+pub(crate) const SAME_MASTER: &str = "self == oldSelf";
 
 /// Names one value of a Secret in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,10 @@
 //! `WebStatus`: the pages (rows W01 to W08).
 
 use super::MasterRef;
+use super::exposure::{
+    Autoscaling, DisruptionBudget, HttpRouteSettings, IngressSettings, ServiceSettings, one,
+};
+use super::pod::PodSettings;
 use crate::{Listen, WebStatusStatus, schema};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -20,12 +24,12 @@ use std::collections::BTreeMap;
     shortname = "ws",
     category = "statustargets",
     doc = "Pages about a master's builds: welcome, waterfall, builders, builds, steps and logs.",
-    printcolumn(name = "Master", type_ = "string", json_path = ".spec.masterRef.name"),
     printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
+    printcolumn(name = "Master", type_ = "string", json_path = ".spec.masterRef.name"),
     printcolumn(name = "URL", type_ = "string", json_path = ".status.url"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -114,6 +118,29 @@ pub struct WebStatusSpec {
     #[serde(rename = "titleURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
     pub title_url: Option<String>,
+    /// How many pods serve the pages, in a cluster.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 50))]
+    pub replicas: u32,
+    /// Has the number of pods follow the load, in place of `replicas`. The cluster needs a metrics
+    /// server for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
+    /// Keeps pages served while nodes are drained, where there is more than one pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disruption_budget: Option<DisruptionBudget>,
+    /// The Service of the pages, in a cluster.
+    #[serde(default)]
+    pub service: ServiceSettings,
+    /// An Ingress for the pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<IngressSettings>,
+    /// An HTTPRoute for the pages, where the cluster has the Gateway API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_route: Option<HttpRouteSettings>,
+    /// Settings of the pods, in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSettings>,
 }
 
 /// Turns parts of a comment into links.

@@ -17,7 +17,7 @@ mod validate;
 pub use error::ManifestError;
 
 use crate::secrets::SecretSource;
-use crate::{Definition, HttpPush, MailNotifier, Master, WebStatus};
+use crate::{Definition, HttpPush, MailNotifier, Master, MasterRef, WebStatus};
 use document::Found;
 use error::Mistake;
 use references::Placed;
@@ -79,13 +79,13 @@ impl Resource {
         self.metadata().namespace.as_deref()
     }
 
-    /// The name of the Master that a target tells about; `None` for a Master.
-    pub fn master(&self) -> Option<&str> {
+    /// The Master that a target tells about; `None` for a Master.
+    pub fn master(&self) -> Option<&MasterRef> {
         match self {
             Self::Master(_) => None,
-            Self::WebStatus(page) => Some(&page.spec.master_ref.name),
-            Self::MailNotifier(mail) => Some(&mail.spec.master_ref.name),
-            Self::HttpPush(push) => Some(&push.spec.master_ref.name),
+            Self::WebStatus(page) => Some(&page.spec.master_ref),
+            Self::MailNotifier(mail) => Some(&mail.spec.master_ref),
+            Self::HttpPush(push) => Some(&push.spec.master_ref),
         }
     }
 

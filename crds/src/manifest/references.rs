@@ -35,7 +35,9 @@ pub(crate) fn masters(placed: &[Placed], declared: &[ObjectId]) -> Vec<ManifestE
     let mut errors = Vec::new();
     for target in placed {
         let Some(wanted) = target.document.resource.master() else { continue };
-        let namespace = target.document.resource.namespace().unwrap_or(DEFAULT_NAMESPACE);
+        let own = target.document.resource.namespace().unwrap_or(DEFAULT_NAMESPACE);
+        let namespace = wanted.namespace.as_deref().unwrap_or(own);
+        let wanted = wanted.name.as_str();
         let names: Vec<&str> = declared
             .iter()
             .filter(|id| id.kind == "Master" && id.namespace == namespace)

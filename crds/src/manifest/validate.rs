@@ -66,6 +66,8 @@ pub(crate) fn check(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<
     if *schema == Value::Bool(true) {
         return; // anything
     }
+    // What Kubernetes defines is checked by an API server alone.
+    let passed_on = schema["x-kubernetes-preserve-unknown-fields"] == true;
     if let Some(message) = wrong_type(node, schema) {
         return say(message);
     }
@@ -85,6 +87,7 @@ pub(crate) fn check(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<
                 check(item, &schema["items"], &format!("{path}[{index}]"), mistakes);
             }
         }
+        Content::Map(_) if passed_on => {}
         Content::Map(members) => map(node, members, schema, path, mistakes),
         Content::Null | Content::Bool(_) | Content::Float(_) => {}
     }
