@@ -67,7 +67,8 @@ pub(crate) fn check(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<
         return; // anything
     }
     // What Kubernetes defines is checked by an API server alone.
-    let passed_on = schema["x-kubernetes-preserve-unknown-fields"] == true;
+    let passed_on =
+        schema["x-kubernetes-preserve-unknown-fields"] == true && !schema["properties"].is_object();
     if let Some(message) = wrong_type(node, schema) {
         return say(message);
     }
