@@ -63,7 +63,7 @@ async fn journaled(
     if !data.join(plan.folder()).is_dir() {
         return Ok(None);
     }
-    let feed = running::open(plan, data, feed::Metrics::default()).await?;
+    let feed = running::open(plan, data, feed::Metrics::default(), None).await?;
     let last = last(&feed, builds).await?;
     Ok((!last.1.is_empty()).then_some(last))
 }

@@ -1,6 +1,6 @@
 //! The command line: what can be said to the program.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use feed::http::token::Right;
 use model::Position;
 use std::{net::SocketAddr, path::PathBuf};
@@ -140,8 +140,22 @@ pub struct Feed {
     /// one before are accepted.
     #[arg(long, value_name = "DIR")]
     pub keys: PathBuf,
+    /// The journal's epoch as it was last known: where there is another journal or none, its loss
+    /// is told, even if the whole volume is gone.
+    #[arg(long, value_name = "EPOCH", env = "BUILDBOT_STATUS_EXPECT_EPOCH")]
+    pub expect_epoch: Option<u32>,
+    #[command(flatten)]
+    pub waiting: Waiting,
     #[command(flatten)]
     pub serving: Serving,
+}
+
+/// What is done about settings that can't be used.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Waiting {
+    /// Wait for Secrets, keys and other settings that can't be used yet, instead of ending.
+    #[arg(long, env = "BUILDBOT_STATUS_WAIT", value_parser = BoolishValueParser::new())]
+    pub wait: bool,
 }
 
 /// `token`.
@@ -188,6 +202,8 @@ pub struct Target {
     pub manifests: Manifests,
     #[command(flatten)]
     pub feed: FeedAt,
+    #[command(flatten)]
+    pub waiting: Waiting,
     #[command(flatten)]
     pub serving: Serving,
 }

@@ -49,6 +49,7 @@ pub fn recording() -> Result<Recording, Failure> {
 /// # Errors
 /// [`Failure`] when the port is taken or the folder can't be used.
 pub async fn demo(arguments: Demo) -> Result<(), Failure> {
+    let mut signals = standalone::Signals::new()?;
     // Dropped at the end: a demo without --data leaves nothing behind.
     let own;
     let data = match arguments.data {
@@ -79,21 +80,28 @@ pub async fn demo(arguments: Demo) -> Result<(), Failure> {
         manifest::load(&[&file], &LoadOptions::default()).map_err(Failure::Manifests)?;
     let recording = recording()?;
     let options = PlayOptions { speed: arguments.speed, ..PlayOptions::default() };
-    for mut plan in plan::plan(manifests.documents)? {
-        for page in &mut plan.pages {
-            page.spec.http_port = Listen::Tcp {
-                port: arguments.port,
-                interface: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            };
+    let plans = plan::plan(manifests.documents)?;
+    let start = async {
+        for mut plan in plans {
+            for page in &mut plan.pages {
+                page.spec.http_port = Listen::Tcp {
+                    port: arguments.port,
+                    interface: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                };
+            }
+            for push in &mut plan.pushes {
+                push.spec.server_url = format!("http://{receiver}/push");
+            }
+            let origin = Origin::Recording(recording.clone(), options.clone());
+            running.start(&plan, &manifests.secrets, &data, origin).await?;
         }
-        for push in &mut plan.pushes {
-            push.spec.server_url = format!("http://{receiver}/push");
-        }
-        let origin = Origin::Recording(recording.clone(), options.clone());
-        running.start(&plan, &manifests.secrets, &data, origin).await?;
+        Ok::<_, Failure>(())
+    };
+    if signals.unless_ended(start).await?.is_none() {
+        return standalone::end(running, served).await;
     }
     let also: [(&str, &dyn std::fmt::Display); 3] =
         [("manifest", &file.display()), ("mails", &mails.display()), ("pushes", &pushes.display())];
     drop(starting);
-    standalone::until_the_end(running, served, &also).await
+    standalone::until_the_end(running, served, signals, &also).await
 }

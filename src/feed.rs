@@ -5,8 +5,8 @@ use crate::{
     fail::Failure,
     health::Health,
     plan::{self, MasterPlan},
-    running::{Origin, Running},
-    standalone,
+    running::{Mending, Origin, Running},
+    standalone::{self, Signals},
 };
 use crds::manifest::LoadOptions;
 use feed::http::{
@@ -14,6 +14,7 @@ use feed::http::{
     token::Keys,
 };
 use std::{
+    fmt::Display,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -28,32 +29,50 @@ const KEYS_AGAIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`Failure`] when a manifest, the keys, the journal or an address can't be used.
 pub async fn feed(arguments: cli::Feed) -> Result<(), Failure> {
-    let cli::Feed { manifests, data, listen, keys: dir, serving } = arguments;
-    let keys = Keys::from_dir(&dir)?;
-    let manifests = standalone::load(&manifests, &LoadOptions::default())?;
+    let mut signals = Signals::new()?;
+    let cli::Feed { manifests, data, listen, keys, expect_epoch, waiting, serving } = arguments;
+    // Those that are waited for are looked for later.
+    let options = LoadOptions { without_secrets: waiting.wait, ..LoadOptions::default() };
+    let manifests = standalone::load(&manifests, &options)?;
     let plan = one(plan::plan(manifests.documents)?)?;
     let health = Health::new()?;
     let mut running = Running::new(&health);
     let starting = health.wait("the feed is served");
     let served = health.serve(serving.metrics, running.cancel()).await?;
-    let failed = |source| Failure::Listen { address: listen, source };
-    let listener = TcpListener::bind(listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let start = async {
+        let mut mending = Mending::new(waiting.wait, &health);
+        let dir = keys;
+        let keys = mending.read(|| Keys::from_dir(&dir), |_| true).await?;
+        let failed = |source| Failure::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
 
-    let feed = running.start_feed(&plan, &manifests.secrets, &data, Origin::Master).await?;
-    let about = About {
-        links: plan.links(),
-        namespace: plan.namespace,
-        name: plan.name,
-        release: env!("CARGO_PKG_VERSION").to_owned(),
+        let origin = Origin::Master;
+        let journal = running.open_feed(&plan, &data, &origin, expect_epoch).await?;
+        let uid = journal.feed.master_uid().to_owned();
+        let about = About {
+            links: plan.links(),
+            namespace: plan.namespace.clone(),
+            name: plan.name.clone(),
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let state = State::new(journal.feed.clone(), keys.clone(), about);
+        let cancel = running.cancel();
+        running.spawn(serve(listener, state.clone(), Limits::default(), cancel.clone()));
+        running.spawn(follow_keys(state.clone(), dir, keys, cancel));
+        tracing::info!("the feed is served at http://{address}/");
+        // It is served meanwhile: what the journal has can be read, and it says what is missing.
+        let tell = |problem| state.set_problem(problem);
+        let (plan, secrets) = (&plan, &manifests.secrets);
+        running.start_feed(plan, secrets, journal, &origin, mending, tell).await?;
+        Ok::<_, Failure>((format!("http://{address}/"), uid))
     };
-    let state = State::new(feed.clone(), keys.clone(), about);
-    let cancel = running.cancel();
-    running.spawn(serve(listener, state.clone(), Limits::default(), cancel.clone()));
-    running.spawn(follow_keys(state, dir, keys, cancel));
+    let Some((url, uid)) = signals.unless_ended(start).await? else {
+        return standalone::end(running, served).await;
+    };
     drop(starting);
-    let url = format!("http://{address}/");
-    standalone::until_the_end(running, served, &[("feed", &url), ("uid", &feed.master_uid())]).await
+    let also: [(&str, &dyn Display); 2] = [("feed", &url), ("uid", &uid)];
+    standalone::until_the_end(running, served, signals, &also).await
 }
 
 /// The one master that a feed is about.

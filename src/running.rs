@@ -4,13 +4,17 @@
 //! targets, each a task of its own, so that one that is slow or fails costs only itself.
 
 pub mod about;
+mod mending;
 mod origin;
 mod pages;
+mod reports;
 pub mod sinks;
 
+pub use mending::Mending;
 pub use origin::Origin;
 pub use pages::Pages;
 
+use self::reports::Reporter;
 use crate::{health::Health, plan::MasterPlan};
 use crds::{
     SecretKeyRef,
@@ -18,9 +22,10 @@ use crds::{
     secrets::{Secret, SecretError, SecretSource},
 };
 use feed::{
-    AnyFeed, Feed,
+    AnyFeed, Fault, Feed,
     http::{api::Info, client::Remote},
 };
+use master::{MasterState, Sink as _, StateKind};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -124,7 +129,8 @@ impl Running {
         origin: Origin,
     ) -> Result<(), StartError> {
         let metrics = delivery::Metrics::register(self.health.registry(), &plan.full_name())?;
-        let (feed, origin) = self.open_feed(plan, secrets, data, origin).await?;
+        let Journal { feed, figures } = self.open_feed(plan, data, &origin, None).await?;
+        let origin = origin.ready(plan, secrets, &figures)?;
         let reader = AnyFeed::from(feed.clone());
         let about = about::follow(&mut self.tasks, &reader, plan.links(), &self.cancel).await;
         let reading = Reading {
@@ -137,12 +143,15 @@ impl Running {
         // Consumers are opened before the first event is journaled: a new one starts at the
         // head, and must not start behind what it should have seen.
         for mail in &plan.mails {
-            self.start_mail(&reading, mail).await?;
+            let reporter = self.reporter_of(&reader, "MailNotifier", mail.metadata.name.as_deref());
+            self.start_mail(&reading, mail, &reporter).await?;
         }
         for push in &plan.pushes {
-            self.start_push(&reading, push).await?;
+            let reporter = self.reporter_of(&reader, "HttpPush", push.metadata.name.as_deref());
+            self.start_push(&reading, push, &reporter).await?;
         }
         for page in &plan.pages {
+            self.reporter_of(&reader, "WebStatus", page.metadata.name.as_deref());
             self.start_pages(&reader, page).await?;
         }
         self.fill(plan, &feed, origin);
@@ -152,51 +161,88 @@ impl Running {
     /// Starts one target or pages that read a feed elsewhere, which has answered with `info`.
     ///
     /// # Errors
-    /// As [`Running::start`].
+    /// As [`Running::start`]; settings that can't be used are waited for first, if `mending` does.
     pub async fn start_reader(
         &mut self,
         resource: &Resource,
         secrets: &SecretSource,
         remote: &Remote,
         info: Info,
+        mut mending: Mending,
     ) -> Result<(), StartError> {
         let feed = AnyFeed::from(remote.clone());
         self.feeds.push(feed.clone());
         let master = format!("{}/{}", info.namespace, info.name);
         let metrics = delivery::Metrics::register(self.health.registry(), &master)?;
         self.tasks.spawn(origin::report(info.name, feed.state(), self.cancel.clone()));
-        if let Resource::WebStatus(page) = resource {
-            return self.start_pages(&feed, page).await;
-        }
-        let about = about::follow(&mut self.tasks, &feed, info.links, &self.cancel).await;
-        let reading = Reading {
+        let reporter = self.reporter_of(&feed, resource.kind(), Some(resource.name()));
+        // Pages know the master by themselves.
+        let about = match resource {
+            Resource::WebStatus(_) => None,
+            _ => Some(about::follow(&mut self.tasks, &feed, info.links, &self.cancel).await),
+        };
+        let reading = about.as_ref().map(|about| Reading {
             feed: &feed,
             namespace: &info.namespace,
             secrets,
-            about: &about,
+            about,
             metrics: &metrics,
-        };
-        match resource {
-            Resource::MailNotifier(mail) => self.start_mail(&reading, mail).await,
-            Resource::HttpPush(push) => self.start_push(&reading, push).await,
-            Resource::Master(_) | Resource::WebStatus(_) => Ok(()),
+        });
+        loop {
+            let started = match (resource, &reading) {
+                (Resource::WebStatus(page), _) => self.start_pages(&feed, page).await,
+                (Resource::MailNotifier(mail), Some(reading)) => {
+                    self.start_mail(reading, mail, &reporter).await
+                }
+                (Resource::HttpPush(push), Some(reading)) => {
+                    self.start_push(reading, push, &reporter).await
+                }
+                (Resource::Master(_), _) | (_, None) => Ok(()),
+            };
+            let Err(error) = started else { break };
+            let Some(fault) = error.fault() else { return Err(error) };
+            reporter.problem(Some(fault));
+            if !mending.wait(&error).await {
+                return Err(error);
+            }
         }
+        mending.mended();
+        reporter.problem(None);
+        Ok(())
     }
 
-    /// Starts a master's feed alone, for readers elsewhere.
+    /// Has a master's events journaled in `journal`, for readers elsewhere. `tell` hears of settings
+    /// that can't be used, and that all can.
     ///
     /// # Errors
-    /// As [`Running::start`].
+    /// As [`Running::start`]; settings that can't be used are waited for first, if `mending` does.
     pub async fn start_feed(
         &mut self,
         plan: &MasterPlan,
         secrets: &SecretSource,
-        data: &Path,
-        origin: Origin,
-    ) -> Result<Feed, StartError> {
-        let (feed, origin) = self.open_feed(plan, secrets, data, origin).await?;
+        journal: Journal,
+        origin: &Origin,
+        mut mending: Mending,
+        tell: impl Fn(Option<Fault>),
+    ) -> Result<(), StartError> {
+        let Journal { feed, figures } = journal;
+        let origin = loop {
+            let error = match origin.ready(plan, secrets, &figures) {
+                Ok(origin) => break origin,
+                Err(error) => error,
+            };
+            let Some(fault) = error.fault() else { return Err(error) };
+            let text = format!("the master is not read: {}", fault.message);
+            feed.ingest().state(MasterState::now(StateKind::Denied, text));
+            tell(Some(fault));
+            if !mending.wait(&error).await {
+                return Err(error);
+            }
+        };
+        mending.mended();
+        tell(None);
         self.fill(plan, &feed, origin);
-        Ok(feed)
+        Ok(())
     }
 
     /// Runs `task` until it ends by itself, as it does on [`Running::cancel`].
@@ -204,27 +250,41 @@ impl Running {
         self.tasks.spawn(task);
     }
 
-    /// Opens a master's journal, and checks where its events are to come from.
-    async fn open_feed(
+    /// Opens a master's journal, whose epoch somebody may remember.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub async fn open_feed(
         &self,
         plan: &MasterPlan,
-        secrets: &SecretSource,
         data: &Path,
-        origin: Origin,
-    ) -> Result<(Feed, origin::Ready), StartError> {
+        origin: &Origin,
+        expected_epoch: Option<u32>,
+    ) -> Result<Journal, StartError> {
         let master = plan.full_name();
         let metrics = feed::Metrics::register(self.health.registry(), &master)?;
         let opening = self.health.wait(format!("the journal of Master {master} is open"));
-        let feed = open(plan, data, metrics).await?;
+        let feed = open(plan, data, metrics, expected_epoch).await?;
         drop(opening);
         self.health.watch(&feed);
-        let origin = origin.ready(plan, secrets, self.health.registry())?;
-        feed.set_log_source(origin.logs());
-        Ok((feed, origin))
+        let figures = origin.figures(plan, self.health.registry())?;
+        Ok(Journal { feed, figures })
+    }
+
+    /// What the process of a resource says of itself.
+    fn reporter_of(&mut self, feed: &AnyFeed, kind: &'static str, name: Option<&str>) -> Reporter {
+        let name = name.unwrap_or_default();
+        let known_as = match kind {
+            "MailNotifier" => "mail",
+            "HttpPush" => "http_push",
+            _ => "pages",
+        };
+        self.reporter(feed, sinks::consumer_name(known_as, name), kind)
     }
 
     /// Has the origin's events journaled.
     fn fill(&mut self, plan: &MasterPlan, feed: &Feed, origin: origin::Ready) {
+        feed.set_log_source(origin.logs());
         self.tasks.spawn(origin::report(plan.name.clone(), feed.state(), self.cancel.clone()));
         self.tasks.spawn(origin.run(feed.ingest(), self.cancel.clone()));
         self.feeds.push(AnyFeed::from(feed.clone()));
@@ -253,6 +313,15 @@ impl Running {
     }
 }
 
+/// A master's journal that is open.
+#[derive(Debug)]
+pub struct Journal {
+    /// The journal.
+    pub feed: Feed,
+    /// Figures of the connection to the master.
+    figures: master::Metrics,
+}
+
 /// What a target is started with.
 struct Reading<'a> {
     feed: &'a AnyFeed,
@@ -271,11 +340,13 @@ pub async fn open(
     plan: &MasterPlan,
     data: &Path,
     metrics: feed::Metrics,
+    expected_epoch: Option<u32>,
 ) -> Result<Feed, StartError> {
     let folder = data.join(plan.folder());
     let journal = &plan.master.spec.journal;
     let options = feed::Options {
         master_uid: plan.master.metadata.uid.clone(),
+        expected_epoch,
         retention: feed::Retention::new(journal.max_age.get(), journal.max_size.bytes()),
         forget_after: journal.forget_targets_after.get(),
         cache_bytes: DATABASE_CACHE,

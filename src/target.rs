@@ -1,10 +1,17 @@
 //! `target`: one target, or pages, as a process of its own that reads a feed elsewhere.
 
-use crate::{cli, fail::Failure, health::Health, plan, running::Running, standalone};
+use crate::{
+    cli,
+    fail::Failure,
+    health::Health,
+    plan,
+    running::{Mending, Running},
+    standalone::{self, Signals},
+};
 use crds::manifest::{LoadOptions, Resource};
 use feed::http::{
     api::Info,
-    client::{Remote, RemoteOptions},
+    client::{Remote, RemoteError, RemoteOptions},
 };
 use model::Backoff;
 use std::time::Duration;
@@ -18,31 +25,32 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// [`Failure`] when the manifest, the token or an address can't be used, or the feed is of
 /// another master.
 pub async fn target(arguments: cli::Target) -> Result<(), Failure> {
-    let cli::Target { manifests, feed, serving } = arguments;
-    let options = LoadOptions { without_masters: true, ..LoadOptions::default() };
+    let mut signals = Signals::new()?;
+    let cli::Target { manifests, feed, waiting, serving } = arguments;
+    // Those that are waited for are looked for later.
+    let without_secrets = waiting.wait;
+    let options = LoadOptions { without_masters: true, without_secrets, ..LoadOptions::default() };
     let manifests = standalone::load(&manifests, &options)?;
     let resource = plan::one(manifests.documents)?;
-    let remote = Remote::new(&feed.url, &feed.token_file, RemoteOptions::default())?;
     let health = Health::new()?;
     let mut running = Running::new(&health);
     let starting = health.wait(format!("the feed at {} answers", feed.url));
     let served = health.serve(serving.metrics, running.cancel()).await?;
-    let signals = standalone::signals()?;
     let start = async {
+        let mut mending = Mending::new(waiting.wait, &health);
+        let connect = || Remote::new(&feed.url, &feed.token_file, RemoteOptions::default());
+        let token = |error: &RemoteError| matches!(error, RemoteError::Token(_));
+        let remote = mending.read(connect, token).await?;
         let info = ask(&remote, &feed.url).await;
         belongs(&resource, &info, &feed.url)?;
-        running.start_reader(&resource, &manifests.secrets, &remote, info).await?;
+        running.start_reader(&resource, &manifests.secrets, &remote, info, mending).await?;
         Ok::<_, Failure>(())
     };
-    tokio::select! {
-        started = start => started?,
-        () = signals => {
-            tracing::info!("ended before the feed had answered");
-            return Ok(());
-        }
+    if signals.unless_ended(start).await?.is_none() {
+        return standalone::end(running, served).await;
     }
     drop(starting);
-    standalone::until_the_end(running, served, &[("feed", &feed.url)]).await
+    standalone::until_the_end(running, served, signals, &[("feed", &feed.url)]).await
 }
 
 /// Whose feed it is; asked until there is an answer.

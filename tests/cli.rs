@@ -3,6 +3,8 @@
 
 #[path = "cli/feed.rs"]
 mod feed;
+#[path = "cli/starting.rs"]
+mod starting;
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},

@@ -7,7 +7,7 @@ use crate::{
     state::Health,
     tally::Tally,
 };
-use feed::StateChange;
+use feed::{Done, StateChange};
 use model::{Backoff, Position, Record};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
@@ -136,7 +136,7 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
     fn skip(&mut self, record: &Record, reason: &'static str) {
         self.tally.skipped(reason);
         let (acks, position) = (self.acks.clone(), record.position);
-        self.skipping.spawn(async move { acks.acknowledge(position, None).await });
+        self.skipping.spawn(async move { acks.done(position, Done::skipped()).await });
     }
 
     fn skipped(&self, ended: Result<Result<(), A::Error>, JoinError>) -> Result<(), RunError> {
@@ -148,12 +148,8 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
         }
     }
 
-    async fn acknowledge(
-        &self,
-        position: Position,
-        state: Option<StateChange>,
-    ) -> Result<(), RunError> {
-        self.acks.acknowledge(position, state).await.map_err(|error| self.fail(error))
+    async fn finish(&self, position: Position, done: Done) -> Result<(), RunError> {
+        self.acks.done(position, done).await.map_err(|error| self.fail(error))
     }
 
     async fn bury(
@@ -166,7 +162,7 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
         let text = redact(text, &self.target.secrets());
         tracing::warn!(position = %record.position, identity = %record.identity, class, text, "given up, kept as a dead letter");
         let letter = letter(class, &text, attempts);
-        self.acks.park(record.position, letter).await.map_err(|error| self.fail(error))?;
+        self.finish(record.position, Done::given_up(letter, attempts)).await?;
         self.tally.dead(class, text);
         Ok(())
     }
@@ -221,15 +217,19 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
         }
         let cost = self.target.cost(&items);
         let (limit, secrets) = (self.options.attempt_timeout, self.target.secrets());
-        let attempt = async {
-            attempt::afford(&self.options.budget, &cost, &self.tally).await?;
-            attempt::within(limit, &secrets, self.target.send(&items)).await
+        let afford = attempt::afford(&self.options.budget, &cost, &self.tally);
+        let result = match afford.instrument(span.clone()).await {
+            Ok(()) => {
+                let send = attempt::within(limit, &secrets, self.target.send(&items));
+                let sent = send.instrument(span).await.map(|()| Sent::Whole);
+                self.tally.attempt(&sent);
+                for waiting in self.queue.iter_mut().take(chunk) {
+                    waiting.attempts += 1;
+                }
+                sent
+            }
+            Err(error) => Err(error),
         };
-        let result = attempt.instrument(span).await.map(|()| Sent::Whole);
-        self.tally.attempt(&result);
-        for waiting in self.queue.iter_mut().take(chunk) {
-            waiting.attempts += 1;
-        }
         match result {
             Ok(_) => {
                 self.hold.reset();
@@ -267,7 +267,8 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
             }
             // Its number is used up.
             let state = StateChange::set(STATE, self.target.save(&first.after));
-            self.acknowledge(first.record.position, Some(state)).await?;
+            let done = Done { failed: first.attempts, ..Done::skipped() };
+            self.finish(first.record.position, done.with(state)).await?;
             self.tally.skipped("too-old");
             self.queue.pop_front();
         }
@@ -293,7 +294,8 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
         let done: Vec<Waiting<T>> = self.queue.drain(..chunk).collect();
         let all = done.iter().map(|waiting| {
             let state = StateChange::set(STATE, self.target.save(&waiting.after));
-            self.acks.acknowledge(waiting.record.position, Some(state))
+            let done = Done::delivered(waiting.attempts - 1).with(state);
+            self.acks.done(waiting.record.position, done)
         });
         for result in futures_util::future::join_all(all).await {
             result.map_err(|error| self.fail(error))?;

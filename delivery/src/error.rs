@@ -41,6 +41,16 @@ impl SendError {
             Self::Misconfigured(_) => "misconfigured",
         }
     }
+
+    /// Why the peer counts as one that can't be reached, in one word; `None` if it talks to us.
+    pub(crate) fn unreached(&self) -> Option<&'static str> {
+        match self {
+            Self::Transient(_) => Some("Transient"),
+            Self::Throttled { .. } => Some("Throttled"),
+            Self::Misconfigured(_) => Some("Misconfigured"),
+            Self::PutOff(_) | Self::Permanent(_) => None,
+        }
+    }
 }
 
 /// A message that could not be made: a template failed, a value is too large.

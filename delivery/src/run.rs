@@ -9,6 +9,7 @@ use crate::{
     state::Health,
     tally::Tally,
 };
+use feed::Done;
 use model::{BuilderId, Record};
 use std::{collections::HashMap, sync::Arc};
 use tokio::{
@@ -83,7 +84,7 @@ pub async fn run<S: Source, T: Target>(
                                 .instrument(span),
                         );
                     } else {
-                        tasks.spawn(async move { line.skip(&record, "not-selected").await });
+                        tasks.spawn(async move { line.skip(&record, "not-selected", 0).await });
                     }
                     lanes.retain(|_, after| after.is_terminated_or_open());
                 }
@@ -123,8 +124,8 @@ struct Line<T, A> {
 }
 
 impl<T: Target, A: Acks> Line<T, A> {
-    async fn skip(&self, record: &Record, reason: &str) -> Result<(), A::Error> {
-        self.acks.acknowledge(record.position, None).await?;
+    async fn skip(&self, record: &Record, reason: &str, failed: u32) -> Result<(), A::Error> {
+        self.acks.done(record.position, Done { failed, ..Done::skipped() }).await?;
         self.tally.skipped(reason);
         Ok(())
     }
@@ -138,7 +139,8 @@ impl<T: Target, A: Acks> Line<T, A> {
     ) -> Result<(), A::Error> {
         let text = redact(text, &self.target.secrets());
         tracing::warn!(class, text, attempts, "given up, kept as a dead letter");
-        self.acks.park(record.position, letter(class, &text, attempts)).await?;
+        let done = Done::given_up(letter(class, &text, attempts), attempts);
+        self.acks.done(record.position, done).await?;
         self.tally.dead(class, text);
         Ok(())
     }
@@ -150,7 +152,7 @@ impl<T: Target, A: Acks> Line<T, A> {
         }
         let mut message = match self.target.compose(record) {
             Ok(Some(message)) => message,
-            Ok(None) => return self.skip(record, "nobody").await,
+            Ok(None) => return self.skip(record, "nobody", 0).await,
             Err(error) => return self.bury(record, "compose", &error.0, 0).await,
         };
         let mut attempts = 0;
@@ -162,7 +164,7 @@ impl<T: Target, A: Acks> Line<T, A> {
             let turn_of_all = self.turn(&self.target.cost(&message)).await;
             // Some may have it already; then the others get it too.
             if !begun && attempt::too_old(record, self.options.catch_up) {
-                return self.skip(record, "too-old").await;
+                return self.skip(record, "too-old", attempts).await;
             }
             let result = match &turn_of_all {
                 Ok((_, pass)) => {
@@ -173,7 +175,7 @@ impl<T: Target, A: Acks> Line<T, A> {
             };
             match result {
                 Ok(Sent::Whole) => {
-                    self.acks.acknowledge(record.position, None).await?;
+                    self.acks.done(record.position, Done::delivered(attempts - 1)).await?;
                     self.tally.delivered(record, "delivered");
                     tracing::info!(attempts, "delivered");
                     return Ok(());
@@ -181,7 +183,9 @@ impl<T: Target, A: Acks> Line<T, A> {
                 Ok(Sent::Partly(text)) => {
                     let text = redact(&text, &self.target.secrets());
                     tracing::warn!(text, "delivered in part; the rest is kept as a dead letter");
-                    self.acks.park(record.position, letter("partly", &text, attempts)).await?;
+                    let letter = Some(letter("partly", &text, attempts));
+                    let done = Done { letter, ..Done::delivered(attempts - 1) };
+                    self.acks.done(record.position, done).await?;
                     self.tally.delivered(record, "partly");
                     self.tally.dead("partly", text);
                     return Ok(());

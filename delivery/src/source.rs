@@ -1,6 +1,6 @@
 //! Where records come from: a durable consumer of the feed, or a test's own.
 
-use feed::{DeadLetter, StateChange};
+use feed::{Done, StateChange};
 use model::{Position, Record};
 use std::sync::Arc;
 
@@ -23,18 +23,12 @@ pub trait Acks: Clone + Send + Sync + 'static {
     /// Why it can't be said.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// The record is done, and the state changes with it; returns when both are on disk.
-    fn acknowledge(
+    /// The record is done, and what was given up of it is kept, the state changes and figures are
+    /// counted with it; returns when all that is on disk.
+    fn done(
         &self,
         position: Position,
-        state: Option<StateChange>,
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
-
-    /// The record is given up and kept; returns when that is on disk.
-    fn park(
-        &self,
-        position: Position,
-        letter: DeadLetter,
+        done: Done,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Changes the state without a record; returns when that is on disk.
@@ -65,20 +59,8 @@ macro_rules! consumers {
         impl Acks for $handle {
             type Error = feed::ConsumerError;
 
-            async fn acknowledge(
-                &self,
-                position: Position,
-                state: Option<StateChange>,
-            ) -> Result<(), Self::Error> {
-                Self::acknowledge(self, position, state).await
-            }
-
-            async fn park(
-                &self,
-                position: Position,
-                letter: DeadLetter,
-            ) -> Result<(), Self::Error> {
-                Self::park(self, position, letter).await
+            async fn done(&self, position: Position, done: Done) -> Result<(), Self::Error> {
+                Self::done(self, position, done).await
             }
 
             async fn save(&self, state: StateChange) -> Result<(), Self::Error> {

@@ -1,5 +1,6 @@
 //! How a target fares, for status pages and health checks.
 
+use feed::Peer;
 use model::Timestamp;
 use serde::Serialize;
 
@@ -43,6 +44,8 @@ pub struct TargetState {
     pub name: String,
     /// One word for it.
     pub health: Health,
+    /// Whether the peer can be reached. It can, if it refuses one message for good.
+    pub peer: Peer,
     /// When the peer last took something.
     pub last_success: Option<Timestamp>,
     /// What failed last; stays after a success.

@@ -110,21 +110,25 @@ impl Tally {
     pub fn attempt(&self, result: &Result<Sent, SendError>) {
         let word = result.as_ref().err().map_or("ok", SendError::class);
         self.metrics.attempts.with_label_values(&[self.name.as_str(), self.kind, word]).inc();
-        self.state.send_modify(|s| match result {
-            Ok(_) => s.health = Health::Delivering,
-            Err(error) => {
-                s.health = match error {
-                    SendError::Throttled { .. } => Health::Throttled,
-                    SendError::Misconfigured(_) => Health::Misconfigured,
-                    SendError::Transient(_) | SendError::PutOff(_) => Health::Retrying,
-                    SendError::Permanent(_) => Health::Delivering,
-                };
-                s.last_error = Some(Problem {
-                    at: Timestamp::now(),
-                    class: error.class(),
-                    text: error.to_string(),
-                });
-            }
+        self.state.send_modify(|s| {
+            let failure = result.as_ref().err().and_then(|error| Some((error.unreached()?, error)));
+            let text = failure.map(|(reason, error)| (reason, error.to_string()));
+            s.peer.attempted(text.as_ref().map(|(reason, text)| (*reason, text.as_str())));
+            let Err(error) = result else {
+                s.health = Health::Delivering;
+                return;
+            };
+            s.health = match error {
+                SendError::Throttled { .. } => Health::Throttled,
+                SendError::Misconfigured(_) => Health::Misconfigured,
+                SendError::Transient(_) | SendError::PutOff(_) => Health::Retrying,
+                SendError::Permanent(_) => Health::Delivering,
+            };
+            s.last_error = Some(Problem {
+                at: Timestamp::now(),
+                class: error.class(),
+                text: error.to_string(),
+            });
         });
     }
 }

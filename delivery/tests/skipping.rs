@@ -5,7 +5,7 @@ use delivery::{
     Acks, BatchOptions, BatchTarget, ComposeError, Metrics, SendError, Source, compliance,
     run_batch,
 };
-use feed::{DeadLetter, StateChange};
+use feed::{Done, StateChange};
 use model::{Position, Record};
 use prometheus::Registry;
 use std::{
@@ -51,20 +51,12 @@ impl Source for Journal {
 impl Acks for Slow {
     type Error = Infallible;
 
-    async fn acknowledge(
-        &self,
-        position: Position,
-        state: Option<StateChange>,
-    ) -> Result<(), Infallible> {
-        if state.is_none() {
+    async fn done(&self, position: Position, done: Done) -> Result<(), Infallible> {
+        if done.change.is_none() {
             self.skipped.lock().unwrap().push(position);
             self.asked.send_modify(|asked| *asked += 1);
             pending::<()>().await;
         }
-        Ok(())
-    }
-
-    async fn park(&self, _: Position, _: DeadLetter) -> Result<(), Infallible> {
         Ok(())
     }
 

@@ -4,8 +4,8 @@ mod manage;
 
 use crate::{
     BuildQuery, Consumer, ConsumerError, ConsumerHandle, ConsumerOptions, ConsumerStatus,
-    DeadLetter, Feed, Follower, Item, LogError, ReadError, Snapshot, SnapshotLimits, StateChange,
-    User,
+    DeadLetter, Done, Feed, Follower, Item, LogError, ReadError, Snapshot, SnapshotLimits,
+    StateChange, User,
     http::client::{Remote, RemoteConsumer, RemoteFollower, RemoteHandle},
 };
 use master::{LogChunk, MasterState};
@@ -277,6 +277,17 @@ impl AnyHandle {
         match self {
             Self::Local(handle) => handle.park(position, letter).await,
             Self::Remote(handle) => handle.park(position, letter).await,
+        }
+    }
+
+    /// See [`ConsumerHandle::done`].
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub async fn done(&self, position: Position, done: Done) -> Result<(), ConsumerError> {
+        match self {
+            Self::Local(handle) => handle.done(position, done).await,
+            Self::Remote(handle) => handle.done(position, done).await,
         }
     }
 

@@ -1,12 +1,13 @@
 //! The feed itself: opening and closing, and every question a reader may ask.
 
 use crate::{
-    BuildQuery, CatchUp, Consumer, ConsumerError, ConsumerOptions, ConsumerStatus, Follower,
-    Ingest, LogError, Metrics, OpenError, Options, Parked, ReadError, Snapshot, SnapshotLimits,
-    StoreError, User, consumer,
+    BuildQuery, CatchUp, Consumer, ConsumerError, ConsumerOptions, ConsumerStatus, Counts,
+    Follower, Ingest, LogError, LossKind, Metrics, OpenError, Options, Parked, ReadError,
+    ReaderStatus, Report, Snapshot, SnapshotLimits, StoreError, User, consumer,
     logs::LogCache,
     publish::Publisher,
     query,
+    report::Reports,
     shared::Shared,
     store, users,
     writer::{ConsumerJob, Granted, Job, Wish, Writer},
@@ -14,6 +15,7 @@ use crate::{
 use master::{LogChunk, LogSource, MasterState, StateKind};
 use model::{Build, BuildId, Change, ChangeId, LogId, Position};
 use std::{
+    collections::BTreeSet,
     fmt,
     path::Path,
     sync::{
@@ -87,7 +89,8 @@ impl Feed {
     /// [`Feed::journal_lost`].
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let uid = options.master_uid.as_deref();
-        let opened = store::open(dir, uid, options.cache_bytes, options.min_free_bytes)?;
+        let expected = options.expected_epoch;
+        let opened = store::open(dir, uid, expected, options.cache_bytes, options.min_free_bytes)?;
         let store::Opened { store, journal, lost } = opened;
         let failed = |error: StoreError| OpenError::Database {
             dir: dir.to_owned(),
@@ -106,6 +109,7 @@ impl Feed {
             consumers: Mutex::new(consumers),
             metrics: options.metrics.clone(),
             ingest: AtomicU64::new(0),
+            reports: Reports::default(),
             lost,
         });
         options.metrics.state(StateKind::Connecting);
@@ -247,11 +251,38 @@ impl Feed {
         self.inner.shared.statuses()
     }
 
-    /// Forgets a consumer with its state and dead letters.
+    /// Keeps in memory what the process of `name`, a resource of this kind, says of itself: with
+    /// the consumer's figures, or among [`Feed::readers`] if it has none. Said again within ten
+    /// minutes, or forgotten.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Bounds`] for a reason that is no word.
+    pub fn report(&self, name: &str, kind: &str, report: Report) -> Result<(), ConsumerError> {
+        consumer::words::bounded("a reporter's name", name)?;
+        self.inner.shared.reports.put(name, kind, report)
+    }
+
+    /// Those who reported lately and have no consumer, by name.
+    pub fn readers(&self) -> Vec<ReaderStatus> {
+        let shared = &self.inner.shared;
+        let known: BTreeSet<String> = shared.consumers().keys().cloned().collect();
+        shared.reports.others(|name| known.contains(name))
+    }
+
+    /// How many builders the master has, and how many builds run.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn counts(&self) -> Result<Counts, ReadError> {
+        self.inner.shared.read(query::counts).await
+    }
+
+    /// Forgets a consumer with its state, dead letters and report.
     ///
     /// # Errors
     /// [`ConsumerError::Store`].
     pub async fn forget(&self, name: &str) -> Result<(), ConsumerError> {
+        self.inner.shared.reports.remove(name);
         let job = ConsumerJob { name: name.to_owned(), wish: Wish::Forget };
         match self.inner.wish(job).await {
             Ok(_) | Err(ConsumerError::NotFound(_)) => Ok(()),
@@ -341,7 +372,12 @@ impl Feed {
 
     /// Plain words, if there was a journal here that was lost or damaged, so that this one began.
     pub fn journal_lost(&self) -> Option<&str> {
-        self.inner.shared.lost.as_deref()
+        self.inner.shared.lost.as_ref().map(|lost| lost.text.as_str())
+    }
+
+    /// How that journal was lost; see [`Feed::journal_lost`].
+    pub fn loss(&self) -> Option<LossKind> {
+        self.inner.shared.lost.as_ref().map(|lost| lost.kind)
     }
 
     /// Drops now what has outlived its time, as happens now and then by itself.

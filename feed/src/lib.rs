@@ -39,6 +39,7 @@ pub mod metrics;
 mod options;
 mod publish;
 mod query;
+mod report;
 mod shared;
 mod store;
 pub mod trace;
@@ -47,7 +48,8 @@ mod writer;
 
 pub use any::{AnyConsumer, AnyFeed, AnyFollower, AnyHandle};
 pub use consumer::{
-    Consumer, ConsumerHandle, ConsumerStatus, DeadLetter, Gap, JournalLost, Parked, StateChange,
+    Consumer, ConsumerHandle, ConsumerStatus, DeadLetter, Done, Gap, JournalLost, LossKind, Parked,
+    StateChange,
 };
 pub use error::{ConsumerError, LogError, OpenError, ReadError, StoreError};
 pub use feed::Feed;
@@ -55,5 +57,6 @@ pub use follower::{Follower, Item};
 pub use ingest::Ingest;
 pub use metrics::Metrics;
 pub use options::{CatchUp, ConsumerOptions, History, Options, Retention};
-pub use query::{BuildQuery, Snapshot, SnapshotLimits};
+pub use query::{BuildQuery, Counts, Snapshot, SnapshotLimits};
+pub use report::{Fault, Peer, PeerState, ReaderStatus, Report};
 pub use users::User;

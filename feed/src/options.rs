@@ -14,6 +14,9 @@ pub struct Options {
     /// UID of the master whose journal this is. `None` takes the one in the journal, or makes
     /// one for an empty journal.
     pub master_uid: Option<String>,
+    /// The journal's epoch as somebody else remembers it. Another one, or no journal, says that
+    /// the journal was lost, even where nothing else is left to say so.
+    pub expected_epoch: Option<u32>,
     /// How long events stay for readers that were away.
     pub retention: Retention,
     /// How much of the past stays for pages.
@@ -46,6 +49,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             master_uid: None,
+            expected_epoch: None,
             retention: Retention::default(),
             history: History::default(),
             window: 256,
@@ -121,6 +125,9 @@ pub struct ConsumerOptions {
     /// Records that the consumer was handed under an earlier generation and still works on: they
     /// are in flight from the start, and are not handed out again.
     pub held: Vec<Position>,
+    /// The floor that the consumer had when it was last heard of. In another journal than this
+    /// one it says that the journal was lost, even where nothing else is left to say so.
+    pub known: Option<Position>,
 }
 
 /// How much of the history a consumer is handed in place of events that were dropped.
@@ -141,6 +148,12 @@ impl Default for CatchUp {
 
 impl Default for ConsumerOptions {
     fn default() -> Self {
-        Self { window: None, max_backlog_age: 7 * DAY, catch_up: None, held: Vec::new() }
+        Self {
+            window: None,
+            max_backlog_age: 7 * DAY,
+            catch_up: None,
+            held: Vec::new(),
+            known: None,
+        }
     }
 }

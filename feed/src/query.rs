@@ -10,8 +10,8 @@ use crate::{
 };
 use master::Known;
 use model::{
-    Build, BuildId, BuilderId, BuildsetId, Change, Event, Identity, Position, Record, RequestId,
-    WorkerId, World,
+    Build, BuildId, Builder, BuilderId, BuildsetId, Change, Event, Identity, Position, Record,
+    RequestId, WorkerId, World,
 };
 use redb::{ReadTransaction, ReadableTable as _};
 use schemars::JsonSchema;
@@ -66,6 +66,31 @@ pub struct BuildQuery {
 impl BuildQuery {
     /// Most builds in one answer.
     pub const MAX: usize = 500;
+}
+
+/// How much a master has to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Builders in the master's configuration.
+    pub builders: u64,
+    /// Builds that run.
+    pub running: u64,
+}
+
+/// See [`crate::Feed::counts`].
+pub(crate) fn counts(transaction: &ReadTransaction) -> Result<Counts, StoreError> {
+    let world = transaction.open_table(WORLD)?;
+    let of = |kind: WorldKind| world.range((kind as u8, 0)..=(kind as u8, u64::MAX));
+    let mut counts = Counts::default();
+    for row in of(WorldKind::Builder)? {
+        let builder: Builder = decode("a builder", row?.1.value())?;
+        counts.builders += u64::from(builder.configured);
+    }
+    for row in of(WorldKind::Open)? {
+        row?;
+        counts.running += 1;
+    }
+    Ok(counts)
 }
 
 /// What the master's client starts from.

@@ -5,7 +5,8 @@ use crate::{
     consumer::core::Core,
     metrics::Reading,
     publish::Publisher,
-    store::{Store, tables},
+    report::Reports,
+    store::{Loss, Store, tables},
 };
 use master::MasterState;
 use model::{Position, Record};
@@ -41,8 +42,10 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Number of the newest ingest; others are not heard.
     pub(crate) ingest: AtomicU64,
-    /// Plain words, if a journal was lost before this one.
-    pub(crate) lost: Option<String>,
+    /// What the processes of readers say of themselves.
+    pub(crate) reports: Reports,
+    /// If a journal was lost before this one.
+    pub(crate) lost: Option<Loss>,
 }
 
 /// Records in order; `None` for one that can't be decoded.
@@ -66,8 +69,13 @@ impl Shared {
     }
 
     pub(crate) fn statuses(&self) -> Vec<ConsumerStatus> {
-        let head = self.head();
-        self.consumers().values().map(|core| core.status(head)).collect()
+        let consumers: Vec<Arc<Core>> = self.consumers().values().map(Arc::clone).collect();
+        consumers.iter().map(|core| self.status(core)).collect()
+    }
+
+    pub(crate) fn status(&self, core: &Core) -> ConsumerStatus {
+        let report = self.reports.get(&core.name);
+        ConsumerStatus { report, ..core.status(self.head()) }
     }
 
     /// Brings up to date what metrics do not count as it happens.

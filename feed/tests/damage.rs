@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use feed::{ConsumerOptions, Feed, Item, OpenError, Options, SnapshotLimits};
+use feed::{ConsumerOptions, Feed, Item, LossKind, OpenError, Options, SnapshotLimits};
 use master::{Batch, Sink as _, SinkError};
 use model::{Position, World};
 use redb::{Database, TableDefinition};
@@ -60,6 +60,7 @@ async fn after_the_journals_loss_consumers_start_at_the_head_and_say_so() {
 
     let feed = open(dir.path());
     assert!(feed.journal_lost().unwrap().contains("gone"));
+    assert_eq!(feed.loss(), Some(LossKind::File));
     assert!(feed.head().epoch > before.epoch);
     assert_eq!(feed.master_uid(), uid, "identities stay the same");
     assert!(feed.ingest().known().fresh);
@@ -67,6 +68,7 @@ async fn after_the_journals_loss_consumers_start_at_the_head_and_say_so() {
     let consumer = mail(&feed).await;
     let lost = consumer.handle().journal_lost().unwrap();
     assert_eq!((lost.previous, lost.backlog), (Position { seq: 1, ..before }, 19));
+    assert_eq!(lost.reason, LossKind::File);
     assert_eq!((consumer.backlog(), consumer.status().generation), (0, 2));
     let refused = consumer.acknowledge(before, None).await;
     assert!(matches!(refused, Err(feed::ConsumerError::OtherJournal { .. })));
@@ -82,6 +84,34 @@ async fn the_loss_of_the_whole_directory_still_makes_a_higher_epoch() {
     assert!(open(other.path()).head().epoch > first);
 }
 
+/// Opens a journal that somebody knows by this epoch.
+fn expecting(dir: &Path, epoch: u32) -> Feed {
+    Feed::open(dir, Options { expected_epoch: Some(epoch), ..options() }).unwrap()
+}
+
+#[tokio::test]
+async fn the_loss_of_the_whole_directory_is_said_where_the_epoch_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = filled(dir.path(), 3).await;
+    let same = expecting(dir.path(), before.epoch);
+    assert_eq!((same.journal_lost(), same.head()), (None, before));
+    same.close().await;
+
+    let other = tempfile::tempdir().unwrap();
+    let feed = expecting(other.path(), before.epoch);
+    assert!(feed.head().epoch > before.epoch, "within the same second, too");
+    assert_eq!(feed.loss(), Some(LossKind::Volume));
+    let text = feed.journal_lost().unwrap();
+    assert!(text.contains(&before.epoch.to_string()) && text.contains("volume"), "{text}");
+    let after = feed.head().epoch;
+    feed.close().await;
+    // Nobody has taken note of it yet.
+    let again = expecting(other.path(), before.epoch);
+    assert_eq!((again.loss(), again.head().epoch), (Some(LossKind::Volume), after));
+    again.close().await;
+    assert_eq!(expecting(other.path(), after).loss(), None);
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_journal_is_moved_aside_and_a_new_one_begins() {
     let dir = tempfile::tempdir().unwrap();
@@ -90,6 +120,7 @@ async fn a_file_that_is_no_journal_is_moved_aside_and_a_new_one_begins() {
         fs::write(dir.path().join("journal.redb"), b"not a database at all".repeat(1000)).unwrap();
         let feed = open(dir.path());
         assert!(feed.journal_lost().unwrap().contains("damaged"));
+        assert_eq!(feed.loss(), Some(LossKind::Damaged));
         assert!(feed.head().epoch > before.epoch && feed.head().seq == 0);
         assert!(dir.path().join(format!("journal.redb.broken-{number}")).exists());
         add(&feed, [1]).await;

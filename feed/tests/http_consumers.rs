@@ -56,6 +56,28 @@ async fn records_are_streamed_and_what_is_acknowledged_does_not_come_again() {
 }
 
 #[tokio::test]
+async fn acknowledgements_of_a_release_that_says_no_outcome_are_taken_and_count_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served(dir.path()).await;
+    served.open(&OpenRequest::default()).await;
+    add(&served.feed, 1..=2).await;
+    poll(&served, 1, "&wait=5&limit=2").await;
+    for (seq, more, expected) in
+        [(1, "", (0, 0)), (2, r#", "delivered": true, "failed": 4"#, (1, 4))]
+    {
+        let epoch = served.feed.head().epoch;
+        let ack = format!(r#"{{"position": {{"epoch": {epoch}, "seq": {seq}}}{more}}}"#);
+        let body = format!(r#"{{"generation": 1, "acks": [{ack}]}}"#);
+        let path = "consumers/mail%2Fmain/acks";
+        let answer: AckResponse = good(served.request(Method::POST, path).body(body)).await;
+        assert_eq!(answer.results, [None]);
+        let status = served.feed.consumers().remove(0);
+        assert_eq!((status.delivered, status.failed), expected);
+        assert_eq!(status.last_delivered_ms.is_some(), seq == 2);
+    }
+}
+
+#[tokio::test]
 async fn an_older_generation_is_told_which_one_holds() {
     let dir = tempfile::tempdir().unwrap();
     let served = served(dir.path()).await;

@@ -73,6 +73,13 @@ const REQUESTS: &[(&str, &str, &str, &str)] = &[
             {"position": {"epoch": EPOCH, "seq": 1}, "letter": {"class": "permanent"}},
             {"position": {"epoch": EPOCH, "seq": 9}}, {"set": {"a": "eA=="}}]}"#,
     ),
+    (
+        "put",
+        "/v1/consumers/{name}/report",
+        "",
+        r#"{"peer": {"state": "unreachable", "reason": "Transient", "message": "no connection"},
+            "problem": {"reason": "SecretMissing", "message": "there is no Secret"}}"#,
+    ),
     ("get", "/v1/consumers", "", ""),
     ("get", "/v1/consumers/{name}", "", ""),
     ("get", "/v1/consumers/{name}/dead-letters", "", ""),

@@ -54,6 +54,7 @@ async fn every_route_is_open_to_the_rights_that_it_needs_and_to_no_others() {
                     Need::Own => has(Right::Consume) && own,
                     Need::OwnOrManage => has(Right::Consume) && own || has(Right::Manage),
                     Need::Manage => has(Right::Manage),
+                    Need::Named => (has(Right::Consume) || has(Right::Read)) && own,
                 };
                 let (status, code) = answer(&served, method, &path(route, name)).await;
                 let case = format!("{method} {route} {rights:?} own: {own}: {status} {code:?}");

@@ -6,8 +6,8 @@ mod common;
 
 use common::*;
 use feed::{
-    CatchUp, Consumer, ConsumerError, ConsumerHandle, ConsumerOptions, DeadLetter, Feed, Options,
-    Retention,
+    CatchUp, Consumer, ConsumerError, ConsumerHandle, ConsumerOptions, DeadLetter, Done, Feed,
+    Options, Retention,
 };
 use master::Sink as _;
 use model::{Position, World};
@@ -22,8 +22,9 @@ use std::{
 enum Step {
     Ingest(u64),
     Next,
-    Acknowledge(usize),
-    Park(usize),
+    /// Done with: whether the peer took it, and how many attempts failed.
+    Acknowledge(usize, bool, u32),
+    Park(usize, u32),
     /// Hand a dead letter out again.
     Replay(usize),
     /// Throw a dead letter away.
@@ -48,8 +49,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         5 => (1..5u64).prop_map(Step::Ingest),
         10 => Just(Step::Next),
-        7 => (0..8usize).prop_map(Step::Acknowledge),
-        3 => (0..8usize).prop_map(Step::Park),
+        7 => (0..8usize, any::<bool>(), 0..3u32)
+            .prop_map(|(which, delivered, failed)| Step::Acknowledge(which, delivered, failed)),
+        3 => (0..8usize, 0..3u32).prop_map(|(which, failed)| Step::Park(which, failed)),
         2 => (0..4usize).prop_map(Step::Replay),
         1 => (0..4usize).prop_map(Step::DropLetter),
         1 => Just(Step::ReplayHistory),
@@ -94,6 +96,8 @@ struct Model {
     /// Letters, and whether they are to be handed out.
     letters: BTreeMap<u64, bool>,
     refills: BTreeSet<u64>,
+    delivered: u64,
+    failed: u64,
 }
 
 impl Model {
@@ -199,16 +203,22 @@ async fn run(dir: &Path, steps: &[Step]) {
                     model.cursor = expected;
                 }
             }
-            Step::Acknowledge(which) => {
+            Step::Acknowledge(which, delivered, failed) => {
                 let Some(seq) = model.take(which) else { continue };
-                consumer.acknowledge(at(seq), None).await.unwrap();
+                let done = Done { delivered, failed, ..Done::default() };
+                consumer.done(at(seq), done.clone()).await.unwrap();
+                consumer.done(at(seq), done).await.expect("counted once");
+                model.delivered += u64::from(delivered);
+                model.failed += u64::from(failed);
                 model.letters.remove(&seq);
                 model.refills.remove(&seq);
                 model.done.insert(seq);
             }
-            Step::Park(which) => {
+            Step::Park(which, failed) => {
                 let Some(seq) = model.take(which) else { continue };
-                consumer.park(at(seq), DeadLetter::default()).await.unwrap();
+                let done = Done::given_up(DeadLetter::default(), failed);
+                consumer.done(at(seq), done).await.unwrap();
+                model.failed += u64::from(failed);
                 if !model.is_ghost(seq) {
                     model.letters.insert(seq, false);
                 }
@@ -264,6 +274,8 @@ async fn run(dir: &Path, steps: &[Step]) {
         assert!(status.floor.seq >= floor, "the floor is monotonic");
         floor = status.floor.seq;
         assert_eq!(status.generation, model.generation);
+        assert_eq!((status.delivered, status.failed), (model.delivered, model.failed));
+        assert_eq!(status.last_delivered_ms.is_some(), model.delivered > 0);
         assert_eq!(status.expired, model.expired);
         assert_eq!(status.dead_letters, model.letters.len() as u64);
         assert_eq!(status.in_flight, model.in_flight.len(), "after {step:?}");

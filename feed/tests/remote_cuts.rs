@@ -8,7 +8,8 @@ mod served;
 
 use common::*;
 use feed::{
-    AnyFeed, ConsumerError, ConsumerOptions, DeadLetter, Feed, Item, SnapshotLimits, StateChange,
+    AnyFeed, ConsumerError, ConsumerOptions, DeadLetter, Feed, Item, LossKind, Options,
+    SnapshotLimits, StateChange,
     http::client::{RemoteConsumer, RemoteHandle, RemoteOptions},
 };
 use futures_util::future::join_all;
@@ -245,6 +246,33 @@ async fn a_reader_of_a_feed_that_is_away_says_so_and_reads_on_once_it_is_back() 
         }
     }
     drop(served);
+}
+
+#[tokio::test]
+async fn a_consumer_that_outlives_the_feeds_volume_has_the_new_journal_say_what_is_lost() {
+    let Lab { journal, served, proxy, dir } = lab().await;
+    let remote = reader(&dir.path().join("token"), &journal, proxy.address, options());
+    let mut consumer = soon(remote.consumer(NAME, ConsumerOptions::default())).await.unwrap();
+    add(&journal, 1..=2).await;
+    let first = soon(consumer.next()).await.unwrap().position;
+    soon(consumer.next()).await.unwrap();
+    let (head, uid) = (journal.head(), journal.master_uid().to_owned());
+    soon(consumer.handle().acknowledge(first, None)).await.unwrap();
+    served.end().await;
+    proxy.cut();
+    drop(journal);
+
+    // By the clock the epoch may be the same within a second.
+    let later = Some(head.epoch);
+    let options = Options { master_uid: Some(uid), expected_epoch: later, ..common::options() };
+    let journal = Feed::open(&dir.path().join("another volume"), options).unwrap();
+    let served = served_with(journal.clone(), limits()).await;
+    proxy.lead_to(served.address);
+    let ended = soon(consumer.next()).await.unwrap_err();
+    assert!(matches!(ended, ConsumerError::OtherJournal { .. }), "{ended}");
+    let lost = journal.consumers()[0].journal_lost.clone().unwrap();
+    assert_eq!((lost.previous.epoch, lost.backlog), (head.epoch, 1));
+    assert_eq!(lost.reason, LossKind::Volume);
 }
 
 #[tokio::test]

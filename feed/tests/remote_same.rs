@@ -8,8 +8,8 @@ mod served;
 
 use common::*;
 use feed::{
-    AnyConsumer, AnyFollower, BuildQuery, ConsumerError, ConsumerOptions, DeadLetter, Item,
-    LogError, SnapshotLimits, StateChange, User,
+    AnyConsumer, AnyFollower, BuildQuery, ConsumerError, ConsumerOptions, DeadLetter, Done, Fault,
+    Item, LogError, LossKind, PeerState, Report, SnapshotLimits, StateChange, User,
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
 use master::{Batch, ClientError, LogChunk, LogSource, Sink as _};
@@ -45,6 +45,9 @@ the_same!(
     state_is_committed_with_its_acknowledgement,
     a_parked_record_is_kept_until_it_is_replayed_or_dropped,
     a_forgotten_consumer_ends,
+    what_came_of_records_is_counted_with_their_acknowledgements,
+    what_a_process_says_of_itself_is_told_with_its_consumer,
+    a_consumer_that_stood_in_another_journal_says_that_it_was_lost,
     what_is_held_is_not_handed_out_again,
     a_subscriber_misses_nothing_after_its_snapshot,
     a_follower_reads_on_from_a_position_and_resyncs_from_an_unknown_one,
@@ -214,6 +217,76 @@ async fn a_forgotten_consumer_ends(stage: Stage) {
     let refused = soon(consumer.handle().acknowledge(at, None)).await.unwrap_err();
     assert!(matches!(refused, ConsumerError::NotFound(_)), "{refused}");
     assert!(stage.feed.consumers().await.unwrap().is_empty());
+}
+
+async fn what_came_of_records_is_counted_with_their_acknowledgements(stage: Stage) {
+    let mut consumer = consumer(&stage).await;
+    add(&stage.journal, 1..=5).await;
+    let handle = consumer.handle();
+    let partly = Done { letter: Some(letter()), ..Done::delivered(1) };
+    let state = StateChange::set("k", "v");
+    let all = [
+        Done::delivered(3).with(state),
+        Done::skipped(),
+        partly,
+        Done::given_up(letter(), 2),
+        Done::delivered(0),
+    ];
+    for done in all {
+        let (_, at) = next(&mut consumer).await;
+        soon(handle.done(at, done.clone())).await.unwrap();
+        soon(handle.done(at, done)).await.expect("done already is no error");
+    }
+    let status = stage.feed.status(NAME).await.unwrap();
+    assert_eq!((status.delivered, status.failed, status.dead_letters), (3, 6, 2));
+    assert!(status.last_delivered_ms.unwrap() > 1_700_000_000_000);
+    assert_eq!(handle.get_state("k").unwrap(), b"v");
+}
+
+async fn what_a_process_says_of_itself_is_told_with_its_consumer(stage: Stage) {
+    let mut report = Report::default();
+    report.peer.attempted(Some(("Transient", "no connection")));
+    report.problem = Some(Fault::new("SecretMissing", "there is no Secret \"smtp\""));
+    let say = |report: Report| {
+        let feed = stage.feed.clone();
+        async move { soon(feed.report(NAME, "MailNotifier", &report)).await }
+    };
+    say(report.clone()).await.unwrap();
+    let readers = stage.feed.readers().await.unwrap();
+    let [reader] = &readers[..] else { panic!("{readers:?}") };
+    assert_eq!((reader.name.as_str(), reader.kind.as_str()), (NAME, "MailNotifier"));
+    assert!(reader.last_seen_ms > 1_700_000_000_000);
+    assert_eq!(reader.report, Report { at_ms: reader.last_seen_ms, ..report.clone() });
+
+    let consumer = consumer(&stage).await;
+    assert!(stage.feed.readers().await.unwrap().is_empty(), "it has a consumer now");
+    let told = stage.feed.status(NAME).await.unwrap().report.unwrap();
+    assert_eq!((told.peer, told.problem), (report.peer.clone(), report.problem.clone()));
+    report.peer.attempted(None);
+    report.problem = None;
+    say(report.clone()).await.unwrap();
+    let told = stage.feed.status(NAME).await.unwrap().report.unwrap();
+    assert_eq!((told.peer.state, told.problem), (PeerState::Reachable, None));
+    report.problem = Some(Fault::new("no word", ""));
+    let refused = say(report).await;
+    assert!(matches!(refused, Err(ConsumerError::Bounds(_))), "{refused:?}");
+    drop(consumer);
+    stage.feed.forget(NAME).await.unwrap();
+    assert!(stage.feed.readers().await.unwrap().is_empty(), "forgotten with its consumer");
+}
+
+async fn a_consumer_that_stood_in_another_journal_says_that_it_was_lost(stage: Stage) {
+    let head = stage.journal.head();
+    let known = Position { epoch: head.epoch - 1, seq: 41 };
+    let held = vec![Position { seq: 43, ..known }, Position { seq: 44, ..known }];
+    let options = ConsumerOptions { known: Some(known), held, ..ConsumerOptions::default() };
+    let consumer = soon(stage.feed.consumer(NAME, options)).await.unwrap();
+    let lost = consumer.handle().status().journal_lost.unwrap();
+    assert_eq!((lost.previous, lost.backlog, lost.reason), (known, 2, LossKind::Volume));
+    drop(consumer);
+    let here = ConsumerOptions { known: Some(head), ..ConsumerOptions::default() };
+    let consumer = soon(stage.feed.consumer(NAME, here)).await.unwrap();
+    assert_eq!(consumer.handle().status().journal_lost, Some(lost), "it stays said");
 }
 
 async fn what_is_held_is_not_handed_out_again(stage: Stage) {

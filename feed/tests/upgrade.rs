@@ -34,6 +34,7 @@ async fn a_journal_of_the_release_before_opens_with_all_it_had() {
         assert_eq!((push.name.as_str(), push.floor.seq, push.backlog), ("http_push/main", 0, 8));
         assert_eq!((mail.name.as_str(), mail.floor.seq, mail.backlog), ("mail/main", 2, 4));
         assert_eq!((mail.dead_letters, mail.generation, mail.refilled), (2, 1, 0));
+        assert_eq!((mail.delivered, mail.failed, mail.last_delivered_ms), (0, 0, None));
         assert!(mail.last_seen_ms > 0, "was seen just now, since nobody noted when");
 
         let mut follower = feed.follow(Position { seq: 0, ..feed.head() });

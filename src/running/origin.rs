@@ -25,17 +25,32 @@ pub(super) enum Ready {
 }
 
 impl Origin {
+    /// Figures of the connection, registered if there is one.
+    pub(super) fn figures(
+        &self,
+        plan: &MasterPlan,
+        registry: &Registry,
+    ) -> Result<master::Metrics, StartError> {
+        match self {
+            Self::Recording(..) => Ok(master::Metrics::default()),
+            Self::Master => Ok(master::Metrics::register(registry, &plan.full_name())?),
+        }
+    }
+
+    /// The same with its settings checked, as they are now.
     pub(super) fn ready(
-        self,
+        &self,
         plan: &MasterPlan,
         secrets: &SecretSource,
-        registry: &Registry,
+        figures: &master::Metrics,
     ) -> Result<Ready, StartError> {
         match self {
-            Self::Recording(recording, options) => Ok(Ready::Recording(recording, options)),
+            Self::Recording(recording, options) => {
+                Ok(Ready::Recording(recording.clone(), options.clone()))
+            }
             Self::Master => {
                 let mut settings = settings(plan, secrets)?;
-                settings.metrics = master::Metrics::register(registry, &plan.full_name())?;
+                settings.metrics = figures.clone();
                 let client = Client::new(&settings).map_err(|error| StartError::Settings {
                     kind: "Master",
                     name: plan.name.clone(),

@@ -1,6 +1,6 @@
 //! Targets that send: each has a durable consumer and a loop that is started again when it fails.
 
-use super::{Reading, Running, StartError, as_bytes, as_text, secret};
+use super::{Reading, Running, StartError, as_bytes, as_text, reports::Reporter, secret};
 use crds::{CatchUp, HttpPush, MailNotifier, secrets::SecretSource};
 use delivery::RunError;
 use feed::{AnyConsumer, AnyFeed, ConsumerError, ConsumerOptions, StoreError};
@@ -25,6 +25,7 @@ impl Running {
         &mut self,
         with: &Reading<'_>,
         resource: &MailNotifier,
+        reporter: &Reporter,
     ) -> Result<(), StartError> {
         let (name, spec) = (resource.metadata.name.clone().unwrap_or_default(), &resource.spec);
         let mut target = mail(with.namespace, resource, with.secrets, with.about.clone())?;
@@ -41,6 +42,7 @@ impl Running {
             self.suspend(with.feed, ("mail", name), (first, wanted));
             return Ok(());
         }
+        self.follow_peer(reporter, options.watch());
         self.supervise(with.feed, ("mail", name), (first, wanted), move |consumer, cancel| {
             delivery::run(consumer, Arc::clone(&target), options.clone(), metrics.clone(), cancel)
         });
@@ -51,6 +53,7 @@ impl Running {
         &mut self,
         with: &Reading<'_>,
         resource: &HttpPush,
+        reporter: &Reporter,
     ) -> Result<(), StartError> {
         let (name, spec) = (resource.metadata.name.clone().unwrap_or_default(), &resource.spec);
         let target = push(resource, with.secrets, with.about.clone())?;
@@ -64,6 +67,7 @@ impl Running {
             self.suspend(with.feed, ("http_push", name), (first, wanted));
             return Ok(());
         }
+        self.follow_peer(reporter, options.watch());
         self.supervise(with.feed, ("http_push", name), (first, wanted), move |consumer, cancel| {
             delivery::run_batch(
                 consumer,
@@ -107,7 +111,7 @@ impl Running {
         &mut self,
         feed: &AnyFeed,
         (kind, name): (&'static str, String),
-        (first, wanted): (AnyConsumer, ConsumerOptions),
+        (first, mut wanted): (AnyConsumer, ConsumerOptions),
         run: F,
     ) where
         F: Fn(AnyConsumer, CancellationToken) -> R + Send + Sync + 'static,
@@ -124,13 +128,17 @@ impl Running {
                 };
                 let began = Instant::now();
                 let (end, taken) = match opened {
-                    Ok(consumer) => match run(consumer, cancel.clone()).await {
-                        Ok(()) => return,
-                        Err(error) if superseded(&error) => {
-                            (format!("another process runs it as well: {error}"), true)
+                    Ok(consumer) => {
+                        // Should the journal be lost, there may be nobody else who knows.
+                        wanted.known = Some(consumer.handle().status().floor);
+                        match run(consumer, cancel.clone()).await {
+                            Ok(()) => return,
+                            Err(error) if superseded(&error) => {
+                                (format!("another process runs it as well: {error}"), true)
+                            }
+                            Err(error) => (format!("the target stopped: {error}"), false),
                         }
-                        Err(error) => (format!("the target stopped: {error}"), false),
-                    },
+                    }
                     Err(error) => (format!("the journal can't be read: {error}"), false),
                 };
                 // One that ran for longer than any wait had come to work.

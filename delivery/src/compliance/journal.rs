@@ -2,7 +2,7 @@
 
 use super::lock;
 use crate::{Acks, Source};
-use feed::{DeadLetter, StateChange};
+use feed::{DeadLetter, Done, StateChange};
 use model::{
     Build, BuildId, BuilderId, BuilderRef, Change, Event, Identity, Outcome, Position, Record,
     Timestamp,
@@ -30,6 +30,9 @@ struct Rows {
     done: BTreeSet<Position>,
     dead: BTreeMap<Position, DeadLetter>,
     values: BTreeMap<String, Vec<u8>>,
+    /// Records that were delivered, and attempts that failed, as their acknowledgements say.
+    delivered: u64,
+    failed: u64,
     /// Acknowledgements that still get through; `None` is all.
     acknowledgements: Option<usize>,
 }
@@ -55,6 +58,12 @@ impl Journal {
     /// What was given up.
     pub fn dead(&self) -> BTreeMap<Position, DeadLetter> {
         lock(&self.0.rows).dead.clone()
+    }
+
+    /// How many records were delivered, and how many attempts failed, as acknowledgements say.
+    pub fn counted(&self) -> (u64, u64) {
+        let rows = lock(&self.0.rows);
+        (rows.delivered, rows.failed)
     }
 
     /// Whether nothing is left to do.
@@ -128,23 +137,13 @@ fn apply(rows: &mut Rows, state: Option<StateChange>) {
 impl Acks for Journal {
     type Error = Infallible;
 
-    async fn acknowledge(
-        &self,
-        position: Position,
-        state: Option<StateChange>,
-    ) -> Result<(), Infallible> {
+    async fn done(&self, position: Position, done: Done) -> Result<(), Infallible> {
         self.write(|rows| {
             rows.done.insert(position);
-            apply(rows, state);
-        })
-        .await;
-        Ok(())
-    }
-
-    async fn park(&self, position: Position, letter: DeadLetter) -> Result<(), Infallible> {
-        self.write(|rows| {
-            rows.done.insert(position);
-            rows.dead.insert(position, letter);
+            rows.delivered += u64::from(done.delivered);
+            rows.failed += u64::from(done.failed);
+            rows.dead.extend(done.letter.map(|letter| (position, letter)));
+            apply(rows, done.change);
         })
         .await;
         Ok(())

@@ -5,11 +5,12 @@ use crate::{
     Health, MESSAGES,
     budget::{Budget, Limit},
 };
+use feed::PeerState;
 use model::{Event, Timestamp};
 use std::{sync::Arc, time::Duration};
 
 /// Number and name of each rule, as the page has them.
-pub const RULES: [(&str, &str); 12] = [
+pub const RULES: [(&str, &str); 14] = [
     ("R1", "Order"),
     ("R2", "Tried again"),
     ("R3", "Dead letters"),
@@ -22,6 +23,8 @@ pub const RULES: [(&str, &str); 12] = [
     ("R10", "Budget"),
     ("R11", "Old news"),
     ("R12", "Stopping"),
+    ("R13", "Peer"),
+    ("R14", "What came of a record"),
 ];
 
 impl Kit {
@@ -39,6 +42,8 @@ impl Kit {
             "R10" => self.r10_waits_for_its_budget().await,
             "R11" => self.r11_skips_old_news().await,
             "R12" => self.r12_stops_at_once_and_goes_on_later().await,
+            "R13" => self.r13_says_whether_its_peer_can_be_reached().await,
+            "R14" => self.r14_says_what_came_of_a_record().await,
             other => panic!("rule {other} has no check"),
         }
     }
@@ -241,5 +246,47 @@ impl Kit {
         self.run_until(&journal, "R12", || journal.is_done()).await;
         self.assert_order("R12");
         self.assert_all("R12", 4, 0);
+    }
+
+    async fn r13_says_whether_its_peer_can_be_reached(&self) {
+        let journal = Journal::new(records(1, 3));
+        self.peer.reset(|_, _| Answer::Hang);
+        let mut life = self.live(&journal);
+        self.wait(&journal, "R13", || self.peer.attempted() > 0).await;
+        let peer = life.state.borrow().peer.clone();
+        assert_eq!(peer.state, PeerState::Unknown, "R13: nothing has answered: {peer:?}");
+        life.kill().await;
+
+        self.peer.reset(|seen, _| if seen.number == 2 { Answer::Later } else { Answer::Take });
+        life = self.live(&journal);
+        let unreachable = |s: &crate::TargetState| s.peer.state == PeerState::Unreachable;
+        let peer = self.wait_for(&mut life, "R13", unreachable).await.peer;
+        assert_eq!(peer.reason, "Transient", "R13: {peer:?}");
+        assert!(!peer.message.is_empty() && peer.since_ms > 0, "R13: {peer:?}");
+        assert!(!peer.message.contains(SECRET), "R13: {peer:?}");
+        // A message that is refused for good says nothing against the peer.
+        self.peer.script(|_, _| Answer::Never);
+        let state = self.wait_for(&mut life, "R13", |s| s.dead_letters >= 2).await;
+        let peer = state.peer;
+        assert_eq!((peer.state, peer.message.as_str()), (PeerState::Reachable, ""), "R13");
+        life.end().await;
+    }
+
+    async fn r14_says_what_came_of_a_record(&self) {
+        let journal = Journal::new(records(1, 3));
+        // One after two failures, one for good, one at once.
+        self.peer.reset(|seen, attempt| match (seen.number, attempt) {
+            (1, 1 | 2) => Answer::Later,
+            (2, _) => Answer::Never,
+            _ => Answer::Take,
+        });
+        self.run_until(&journal, "R14", || journal.is_done()).await;
+        let (delivered, failed) = journal.counted();
+        assert_eq!(delivered, 2, "R14: records of which the peer took all or a part");
+        // In one request with the others, a record shares their failures.
+        assert!(failed >= 3, "R14: attempts that failed: {failed}");
+        if !self.one_line {
+            assert_eq!(failed, 3, "R14: attempts that failed");
+        }
     }
 }

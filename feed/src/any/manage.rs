@@ -1,7 +1,7 @@
 //! Consumers from outside, of any feed.
 
 use super::AnyFeed;
-use crate::{CatchUp, ConsumerError, ConsumerStatus, Parked, ReadError};
+use crate::{CatchUp, ConsumerError, ConsumerStatus, Parked, ReadError, ReaderStatus, Report};
 use model::Position;
 
 impl AnyFeed {
@@ -13,6 +13,33 @@ impl AnyFeed {
         match self {
             Self::Local(feed) => Ok(feed.consumers()),
             Self::Remote(feed) => feed.consumers().await,
+        }
+    }
+
+    /// See [`crate::Feed::readers`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn readers(&self) -> Result<Vec<ReaderStatus>, ReadError> {
+        match self {
+            Self::Local(feed) => Ok(feed.readers()),
+            Self::Remote(feed) => feed.readers().await,
+        }
+    }
+
+    /// See [`crate::Feed::report`]. To a feed elsewhere, name and kind are those of the token.
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub async fn report(
+        &self,
+        name: &str,
+        kind: &str,
+        report: &Report,
+    ) -> Result<(), ConsumerError> {
+        match self {
+            Self::Local(feed) => feed.report(name, kind, report.clone()),
+            Self::Remote(feed) => feed.report(report).await,
         }
     }
 

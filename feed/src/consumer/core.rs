@@ -66,6 +66,7 @@ impl Core {
         self.present.load(Ordering::Acquire) > 0
     }
 
+    /// All but the report.
     pub(crate) fn status(&self, head: Position) -> ConsumerStatus {
         let state = self.lock();
         ConsumerStatus {
@@ -74,12 +75,16 @@ impl Core {
             backlog: state.backlog(head.seq),
             in_flight: state.in_flight.len(),
             dead_letters: state.row.letters,
+            delivered: state.row.delivered,
+            failed: state.row.failed,
+            last_delivered_ms: state.row.last_delivered_ms,
             expired: state.row.expired,
             refilled: state.row.refilled,
             gap: state.row.gap.clone(),
             journal_lost: state.row.lost.clone(),
             generation: state.row.generation,
             last_seen_ms: if self.is_present() { now_ms() } else { state.row.last_seen_ms },
+            report: None,
         }
     }
 }

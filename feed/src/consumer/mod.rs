@@ -5,7 +5,9 @@ pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod words;
 
-pub use words::{ConsumerStatus, DeadLetter, Gap, JournalLost, Parked, StateChange};
+pub use words::{
+    ConsumerStatus, DeadLetter, Done, Gap, JournalLost, LossKind, Parked, StateChange,
+};
 
 use self::{
     core::{Present, State},
@@ -64,12 +66,16 @@ impl Consumer {
         options: ConsumerOptions,
     ) -> Result<Self, ConsumerError> {
         bounded("a consumer's name", name)?;
-        let ConsumerOptions { window: _, max_backlog_age, catch_up, mut held } = options;
+        let ConsumerOptions { window: _, max_backlog_age, catch_up, held, known } = options;
         let max_backlog_ms = i64::try_from(max_backlog_age.as_millis()).unwrap_or(i64::MAX);
         // Of a journal that is lost, they can't be acknowledged.
-        held.retain(|position| position.epoch == feed.shared.epoch);
+        let (held, lost): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|position| position.epoch == feed.shared.epoch);
+        let known = known.into_iter().chain(lost.iter().copied());
+        let known = known.filter(|position| position.epoch != feed.shared.epoch).min();
+        let known = known.map(|position| (position, lost.len() as u64));
         let held = held.into_iter().map(|position| position.seq).collect();
-        let wish = Wish::Open { max_backlog_ms, catch_up, held };
+        let wish = Wish::Open { max_backlog_ms, catch_up, held, known };
         let job = ConsumerJob { name: name.to_owned(), wish };
         let Granted::Opened { generation } = feed.wish(job).await? else {
             return Err(StoreError::Closed.into());
@@ -241,6 +247,14 @@ impl Consumer {
         self.handle.park(position, letter).await
     }
 
+    /// See [`ConsumerHandle::done`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn done(&self, position: Position, done: Done) -> Result<(), ConsumerError> {
+        self.handle.done(position, done).await
+    }
+
     /// See [`ConsumerHandle::get_state`].
     pub fn get_state(&self, key: &str) -> Option<Vec<u8>> {
         self.handle.get_state(key)
@@ -258,7 +272,7 @@ impl Consumer {
 }
 
 impl ConsumerHandle {
-    /// Marks a record as done, together with a change of state; returns when both are on disk.
+    /// Marks a record as done that nothing was to be sent about, together with a change of state; returns when both are on disk.
     /// A position that is done already is no error, and then the state stays as it is.
     ///
     /// # Errors
@@ -268,11 +282,7 @@ impl ConsumerHandle {
         position: Position,
         state: Option<StateChange>,
     ) -> Result<(), ConsumerError> {
-        if let Some(state) = &state {
-            state.check()?;
-        }
-        let generation = self.generation;
-        self.wish(Wish::Done { generation, position, change: state, letter: None }).await
+        self.done(position, Done { change: state, ..Done::default() }).await
     }
 
     /// Gives a record up: it counts as done and is kept with the reason, for replay.
@@ -280,24 +290,17 @@ impl ConsumerHandle {
     /// # Errors
     /// [`ConsumerError`], with nothing done.
     pub async fn park(&self, position: Position, letter: DeadLetter) -> Result<(), ConsumerError> {
-        let letter = letter.cut();
-        let generation = self.generation;
-        self.wish(Wish::Done { generation, position, change: None, letter: Some(letter) }).await
+        self.done(position, Done::given_up(letter, 0)).await
     }
 
-    /// [`ConsumerHandle::park`] with a letter, [`ConsumerHandle::acknowledge`] without one; in
-    /// both cases together with a change of state.
-    pub(crate) async fn done(
-        &self,
-        position: Position,
-        change: Option<StateChange>,
-        letter: Option<DeadLetter>,
-    ) -> Result<(), ConsumerError> {
-        if let Some(change) = &change {
-            change.check()?;
-        }
-        let letter = letter.map(DeadLetter::cut);
-        self.wish(Wish::Done { generation: self.generation, position, change, letter }).await
+    /// [`ConsumerHandle::park`] with a letter, [`ConsumerHandle::acknowledge`] without one; the
+    /// consumer's figures change with it.
+    ///
+    /// # Errors
+    /// [`ConsumerError`], with nothing done.
+    pub async fn done(&self, position: Position, done: Done) -> Result<(), ConsumerError> {
+        let done = done.checked()?;
+        self.wish(Wish::Done { generation: self.generation, position, done }).await
     }
 
     /// Changes state without a record.
@@ -331,7 +334,7 @@ impl ConsumerHandle {
 
     /// All figures.
     pub fn status(&self) -> ConsumerStatus {
-        self.core.status(self.feed.shared.head())
+        self.feed.shared.status(&self.core)
     }
 
     /// Set if the journal was lost since the consumer was made.

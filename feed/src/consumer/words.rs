@@ -1,6 +1,6 @@
 //! What consumers say and hear, and how large it may be.
 
-use crate::ConsumerError;
+use crate::{ConsumerError, report::Report};
 use model::{Position, Record};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,63 @@ impl StateChange {
     }
 }
 
+/// How a record was done with: it was of no interest, unless something else is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// What changes of the consumer's state.
+    pub change: Option<StateChange>,
+    /// The record is given up, or a part of it: why.
+    pub letter: Option<DeadLetter>,
+    /// The peer took it, or a part of it.
+    pub delivered: bool,
+    /// How many attempts failed before.
+    pub failed: u32,
+}
+
+impl Done {
+    /// The peer took it after so many attempts that failed.
+    pub fn delivered(failed: u32) -> Self {
+        Self { delivered: true, failed, ..Self::default() }
+    }
+
+    /// It was of no interest, or too old.
+    pub fn skipped() -> Self {
+        Self::default()
+    }
+
+    /// It is given up after so many attempts that failed.
+    pub fn given_up(letter: DeadLetter, failed: u32) -> Self {
+        Self { letter: Some(letter), failed, ..Self::default() }
+    }
+
+    /// The same, with a change of the consumer's state.
+    #[must_use]
+    pub fn with(self, change: StateChange) -> Self {
+        Self { change: Some(change), ..self }
+    }
+
+    /// As it is kept.
+    pub(crate) fn checked(self) -> Result<Self, ConsumerError> {
+        if let Some(change) = &self.change {
+            change.check()?;
+        }
+        Ok(Self { letter: self.letter.map(DeadLetter::cut), ..self })
+    }
+}
+
+/// How a journal was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum LossKind {
+    /// Its file was damaged.
+    #[default]
+    Damaged,
+    /// Its file was gone, while what is beside it was there.
+    File,
+    /// All was gone, or another journal was there than the one that was known.
+    Volume,
+}
+
 /// The journal that a consumer had read was lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JournalLost {
@@ -95,6 +152,9 @@ pub struct JournalLost {
     /// When the loss was found: milliseconds since 1970 UTC.
     #[serde(default)]
     pub at_ms: i64,
+    /// How it was lost.
+    #[serde(default)]
+    pub reason: LossKind,
 }
 
 /// Records that were dropped before a consumer was done with them: the latest such gap.
@@ -124,6 +184,16 @@ pub struct ConsumerStatus {
     pub in_flight: usize,
     /// Records given up.
     pub dead_letters: u64,
+    /// Records of which the peer took all or a part, in all: since the consumer was made or the
+    /// journal was lost.
+    #[serde(default)]
+    pub delivered: u64,
+    /// Attempts that failed, in all, counted when their record is done.
+    #[serde(default)]
+    pub failed: u64,
+    /// When the peer last took something: milliseconds since 1970 UTC.
+    #[serde(default)]
+    pub last_delivered_ms: Option<i64>,
     /// Records that were dropped before they were done, in all.
     pub expired: u64,
     /// Finished builds handed out from the history, in all: in place of expired records, or
@@ -140,6 +210,9 @@ pub struct ConsumerStatus {
     /// When it was last open: milliseconds since 1970 UTC.
     #[serde(default)]
     pub last_seen_ms: i64,
+    /// What the process that runs it said last, within the last ten minutes.
+    #[serde(default)]
+    pub report: Option<Report>,
 }
 
 pub(crate) fn bounded(what: &str, text: &str) -> Result<(), ConsumerError> {

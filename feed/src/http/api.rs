@@ -19,6 +19,7 @@
 //! | `GET /v1/consumers` | manage | | [`Consumers`] |
 //! | `GET /v1/consumers/{name}` | consume (its own), manage | | [`ConsumerStatus`] |
 //! | `DELETE /v1/consumers/{name}` | manage | | 204 |
+//! | `PUT /v1/consumers/{name}/report` | consume or read (its own) | [`Report`] | 204 |
 //! | `POST /v1/consumers/{name}/open` | consume (its own) | [`OpenRequest`] | [`Opened`] |
 //! | `GET /v1/consumers/{name}/events?…` | consume (its own) | [`ConsumeQuery`] | SSE, or [`Records`] |
 //! | `POST /v1/consumers/{name}/acks` | consume (its own) | [`AckRequest`] | [`AckResponse`] |
@@ -37,7 +38,8 @@ pub use super::{
     words::{Base64, Past, Place},
 };
 use crate::{
-    BuildQuery, CatchUp, ConsumerStatus, DeadLetter, Parked, SnapshotLimits, StateChange, User,
+    BuildQuery, CatchUp, ConsumerStatus, DeadLetter, Done, Fault, LossKind, Parked, ReaderStatus,
+    SnapshotLimits, StateChange, User,
 };
 use master::MasterState;
 use model::{Build, Change, Links, Live, Position, Record};
@@ -67,6 +69,18 @@ pub struct Info {
     pub state: MasterState,
     /// Plain words, if there was a journal before this one that was lost.
     pub journal_lost: Option<String>,
+    /// How it was lost.
+    #[serde(default)]
+    pub journal_lost_reason: Option<LossKind>,
+    /// Settings that the feed can't use, and so waits for; the master is not read meanwhile.
+    #[serde(default)]
+    pub problem: Option<Fault>,
+    /// Builders in the master's configuration.
+    #[serde(default)]
+    pub builders: u64,
+    /// Builds that run.
+    #[serde(default)]
+    pub running: u64,
     /// The feed's release.
     pub release: String,
 }
@@ -199,6 +213,10 @@ pub struct OpenRequest {
     /// Records that the consumer had been handed under an earlier generation and still works on:
     /// they are in flight from the start, and are not handed out again.
     pub held: Vec<Position>,
+    /// The floor that the consumer had when it was last heard of: in another journal than the
+    /// present one it says that the journal was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known: Option<Position>,
 }
 
 /// The answer to [`OpenRequest`].
@@ -280,9 +298,25 @@ pub struct Ack {
     /// The record is given up: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub letter: Option<DeadLetter>,
+    /// The peer took it, or a part of it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub delivered: bool,
+    /// How many attempts failed before the record was done.
+    #[serde(skip_serializing_if = "is_default")]
+    pub failed: u32,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Ack {
+    /// What is done of a record.
+    pub fn done(&self) -> Done {
+        let (letter, delivered) = (self.letter.clone(), self.delivered);
+        Done { change: self.change(), letter, delivered, failed: self.failed }
+    }
+
     /// The change of state; `None` if there is none.
     pub fn change(&self) -> Option<StateChange> {
         (!self.set.is_empty() || !self.remove.is_empty()).then(|| StateChange {
@@ -301,11 +335,18 @@ pub struct AckResponse {
     pub backlog: u64,
 }
 
+/// `PUT /v1/consumers/{name}/report`: what the process of a target or of pages says of itself.
+pub use crate::Report;
+
 /// The answer to `GET /v1/consumers`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Consumers {
     /// Figures of all consumers, by name.
     pub consumers: Vec<ConsumerStatus>,
+    /// Those without a consumer who said something of themselves within the last ten minutes, by
+    /// name.
+    #[serde(default)]
+    pub readers: Vec<ReaderStatus>,
 }
 
 /// `GET /v1/consumers/{name}/dead-letters?after=&limit=`: oldest first.

@@ -28,6 +28,7 @@
 
 mod keys;
 
+pub(crate) use keys::subject;
 pub use keys::{Keys, KeysError};
 
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ pub(crate) mod tables;
 mod upgrade;
 
 use crate::StoreError;
-pub(crate) use open::{Opened, open};
+pub(crate) use open::{Loss, Opened, open};
 use redb::{Database, ReadTransaction, ReadableDatabase as _, WriteTransaction};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

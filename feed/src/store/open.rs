@@ -2,7 +2,7 @@
 
 use super::{Store, mark, panic_text, sidecar, sort_error, tables, upgrade};
 use crate::{
-    JournalLost, OpenError, StoreError,
+    JournalLost, LossKind, OpenError, StoreError,
     consumer::ledger::Ledger,
     shared::now_ms,
     store::{
@@ -25,8 +25,22 @@ use std::{
 pub(crate) struct Opened {
     pub store: Store,
     pub journal: Journal,
-    /// Plain words about a journal that was lost before this one.
-    pub lost: Option<String>,
+    /// About a journal that was lost before this one.
+    pub lost: Option<Loss>,
+}
+
+/// That a journal was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Loss {
+    pub kind: LossKind,
+    /// Plain words.
+    pub text: String,
+}
+
+impl Loss {
+    fn new(kind: LossKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
 }
 
 /// How a file was found.
@@ -40,6 +54,7 @@ enum Found {
 pub(crate) fn open(
     dir: &Path,
     given_uid: Option<&str>,
+    expected: Option<u32>,
     cache_bytes: usize,
     min_free_bytes: u64,
 ) -> Result<Opened, OpenError> {
@@ -48,25 +63,40 @@ pub(crate) fn open(
     let file = dir.join("journal.redb");
     let mut lost = None;
     let (database, journal) = match inspect(dir, &file, cache_bytes)? {
-        Found::Journal(database, journal) => (database, journal),
+        Found::Journal(database, journal) => {
+            if let Some(expected) = expected.filter(|expected| *expected != journal.epoch) {
+                let found = journal.epoch;
+                let text = format!("the journal {expected} is gone, and {found} is in its place");
+                tracing::error!("{text}: what waited for consumers in the former is not sent");
+                lost = Some(Loss::new(LossKind::Volume, text));
+            }
+            (database, journal)
+        }
         Found::Empty(database) => {
             let sidecar = sidecar::load(dir);
             if sidecar.is_some() {
-                lost = Some("the journal's file is gone".to_owned());
+                lost = Some(Loss::new(LossKind::File, "the journal's file is gone"));
+            } else if let Some(expected) = expected {
+                let text = format!("the journal {expected} is gone with its volume");
+                lost = Some(Loss::new(LossKind::Volume, text));
             }
-            let journal = begin(dir, &database, sidecar, given_uid)?;
+            let journal = begin(dir, &database, sidecar, given_uid, expected, LossKind::File)?;
+            say(lost.as_ref(), &journal);
             (database, journal)
         }
         Found::Damaged(text) => {
             let aside = move_aside(&file).map_err(fail)?;
-            lost = Some(format!("the journal was damaged ({text}); kept as {}", aside.display()));
+            let text = format!("the journal was damaged ({text}); kept as {}", aside.display());
+            lost = Some(Loss::new(LossKind::Damaged, text));
             let database = match inspect(dir, &file, cache_bytes)? {
                 Found::Empty(database) => database,
                 Found::Journal(..) | Found::Damaged(_) => {
                     return Err(fail(io::Error::other("a new file has content")));
                 }
             };
-            let journal = begin(dir, &database, sidecar::load(dir), given_uid)?;
+            let (sidecar, kind) = (sidecar::load(dir), LossKind::Damaged);
+            let journal = begin(dir, &database, sidecar, given_uid, expected, kind)?;
+            say(lost.as_ref(), &journal);
             (database, journal)
         }
     };
@@ -79,13 +109,6 @@ pub(crate) fn open(
             given: given.to_owned(),
         });
     }
-    if let Some(text) = &lost {
-        tracing::error!(
-            epoch = journal.epoch,
-            "{text}. A new journal begins: consumers start at its head, and events that waited \
-             for them are not sent"
-        );
-    }
     let store = Store {
         file,
         cache_bytes,
@@ -95,6 +118,17 @@ pub(crate) fn open(
         opened: AtomicU64::new(0),
     };
     Ok(Opened { store, journal, lost })
+}
+
+/// Says that a new journal begins in the place of one that was lost.
+fn say(lost: Option<&Loss>, journal: &Journal) {
+    if let Some(Loss { text, .. }) = lost {
+        tracing::error!(
+            epoch = journal.epoch,
+            "{text}. A new journal begins: consumers start at its head, and events that waited \
+             for them are not sent"
+        );
+    }
 }
 
 /// Opens the file and nothing more. With `check` every page is verified.
@@ -186,11 +220,14 @@ fn begin(
     database: &Database,
     sidecar: Option<Sidecar>,
     given_uid: Option<&str>,
+    expected: Option<u32>,
+    reason: LossKind,
 ) -> Result<Journal, OpenError> {
     let sidecar = sidecar.unwrap_or_default();
     // By the clock, so that it is higher than before even if the whole directory is lost.
     let seconds = u32::try_from(now_ms() / 1000).unwrap_or(u32::MAX);
-    let epoch = seconds.max(sidecar.epoch.saturating_add(1));
+    let before = sidecar.epoch.max(expected.unwrap_or_default());
+    let epoch = seconds.max(before.saturating_add(1));
     let master = match given_uid {
         Some(uid) => uid.to_owned(),
         None if !sidecar.master.is_empty() => sidecar.master.clone(),
@@ -213,6 +250,7 @@ fn begin(
                         previous: stood.floor,
                         backlog: stood.backlog,
                         at_ms: now_ms(),
+                        reason,
                     }),
                     last_seen_ms: now_ms(),
                     ..ConsumerRow::default()

@@ -113,6 +113,12 @@ pub(crate) struct ConsumerRow {
     pub letters: u64,
     pub expired: u64,
     pub refilled: u64,
+    /// Records of which the peer took all or a part.
+    pub delivered: u64,
+    /// Attempts that failed, of records that are done.
+    pub failed: u64,
+    /// When the peer last took something (ms).
+    pub last_delivered_ms: Option<i64>,
     pub gap: Option<Gap>,
     pub lost: Option<JournalLost>,
     pub max_backlog_ms: i64,

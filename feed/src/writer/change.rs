@@ -1,7 +1,7 @@
 //! What one transaction changes of one consumer.
 
 use crate::{
-    ConsumerError, StateChange, StoreError,
+    ConsumerError, Done, StateChange, StoreError,
     consumer::core::Core,
     shared::now_ms,
     store::tables::{ConsumerRow, LETTERS, REFILLS, STATE},
@@ -63,6 +63,15 @@ impl Change {
     pub(super) fn seen(&mut self) {
         self.row.last_seen_ms = now_ms();
         self.row.away_ms = 0;
+    }
+
+    /// Counts what came of a record.
+    pub(super) fn count(&mut self, done: &Done) {
+        self.row.failed += u64::from(done.failed);
+        if done.delivered {
+            self.row.delivered += 1;
+            self.row.last_delivered_ms = Some(now_ms());
+        }
     }
 
     pub(super) fn check(&self, own: u64) -> Result<(), ConsumerError> {

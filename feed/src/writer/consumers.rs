@@ -6,9 +6,9 @@ use super::{
     refill,
 };
 use crate::{
-    CatchUp, ConsumerError, DeadLetter, StateChange, StoreError,
+    CatchUp, ConsumerError, DeadLetter, Done, JournalLost, LossKind, StateChange, StoreError,
     consumer::{core::Core, ledger::Ledger},
-    shared::Shared,
+    shared::{Shared, now_ms},
     store::tables::{CONSUMERS, ConsumerRow, Journal, encode},
 };
 use model::Position;
@@ -30,12 +30,14 @@ pub(crate) enum Wish {
         max_backlog_ms: i64,
         catch_up: Option<CatchUp>,
         held: BTreeSet<u64>,
+        /// Where the consumer knows that it stood in another journal, and how many records it
+        /// still holds of that.
+        known: Option<(Position, u64)>,
     },
     Done {
         generation: u64,
         position: Position,
-        change: Option<StateChange>,
-        letter: Option<DeadLetter>,
+        done: Done,
     },
     Save {
         generation: u64,
@@ -92,8 +94,16 @@ impl Changes {
         job: &ConsumerJob,
     ) -> Result<Result<Granted, ConsumerError>, StoreError> {
         let name = job.name.as_str();
-        if let Wish::Open { max_backlog_ms, catch_up, held } = &job.wish {
+        if let Wish::Open { max_backlog_ms, catch_up, held, known } = &job.wish {
             let change = self.opened(shared, journal, name);
+            if let Some((previous, backlog)) = *known
+                && change.row.lost.is_none()
+            {
+                let reason = LossKind::Volume;
+                let lost = JournalLost { previous, backlog, at_ms: now_ms(), reason };
+                tracing::error!(consumer = name, %previous, "stood in a journal that is lost");
+                change.row.lost = Some(lost);
+            }
             change.row.max_backlog_ms = *max_backlog_ms;
             change.row.catch_up = *catch_up;
             change.seen();
@@ -105,7 +115,7 @@ impl Changes {
         };
         match &job.wish {
             Wish::Open { .. } => Ok(Ok(Granted::Done)),
-            Wish::Done { generation, position, change: state, letter } => {
+            Wish::Done { generation, position, done } => {
                 if let Err(error) =
                     change.check(*generation).and_then(|()| place(shared, *position))
                 {
@@ -120,7 +130,7 @@ impl Changes {
                         Err(ConsumerError::NotHandedOut { given: *position })
                     });
                 }
-                match letter {
+                match &done.letter {
                     Some(letter) => letters::put(transaction, shared, change, seq, letter)?,
                     None if change.row.ledger.is_done(seq) => {
                         letters::remove(transaction, change, seq)?;
@@ -129,9 +139,10 @@ impl Changes {
                 }
                 change.remove_refill(transaction, seq)?;
                 change.seen();
+                change.count(done);
                 change.row.ledger.mark(seq);
                 change.done.push(seq);
-                if let Some(state) = state {
+                if let Some(state) = &done.change {
                     change.put_state(transaction, state)?;
                 }
                 Ok(Ok(Granted::Done))

@@ -77,6 +77,14 @@ pub fn operations() -> Vec<Operation> {
         get("/v1/consumers", "Figures of all consumers", None, Json("Consumers")),
         get("/v1/consumers/{name}", "Figures of one consumer", None, Json("ConsumerStatus")),
         delete("/v1/consumers/{name}", "Forgets a consumer with its state and dead letters"),
+        operation(
+            "put",
+            "/v1/consumers/{name}/report",
+            "What the process of a target or of pages says of itself; kept for ten minutes",
+            None,
+            sent::<Report>(),
+            Nothing,
+        ),
         post(
             "/v1/consumers/{name}/open",
             "Begins a generation; a consumer that is new starts at the head",
@@ -201,6 +209,7 @@ fn described(operation: &Operation) -> Value {
             "Needs the right `manage`, or `consume` where the consumer is the token's own."
         }
         Need::Manage => "Needs the right `manage`.",
+        Need::Named => "Needs the right `consume` or `read`, and the name is the token's own.",
     };
     let mut described = json!({
         "summary": operation.summary,

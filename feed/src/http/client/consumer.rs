@@ -7,7 +7,7 @@ use super::{
     outbox::Wish,
 };
 use crate::{
-    ConsumerError, ConsumerOptions, ConsumerStatus, DeadLetter, StateChange, StoreError,
+    ConsumerError, ConsumerOptions, ConsumerStatus, DeadLetter, Done, StateChange, StoreError,
     consumer::words::bounded,
     http::api::{Ack, Base64, OpenRequest, Opened},
 };
@@ -86,7 +86,7 @@ impl Remote {
         options: ConsumerOptions,
     ) -> Result<RemoteConsumer, ConsumerError> {
         bounded("a consumer's name", name)?;
-        let ConsumerOptions { window, max_backlog_age, catch_up, held } = options;
+        let ConsumerOptions { window, max_backlog_age, catch_up, held, known } = options;
         let window = window.unwrap_or(WINDOW).max(1);
         let age = u64::try_from(max_backlog_age.as_millis()).unwrap_or(u64::MAX);
         let request = OpenRequest {
@@ -94,6 +94,7 @@ impl Remote {
             max_backlog_ms: Some(age),
             catch_up,
             held: held.clone(),
+            known,
         };
         let opened = self.open(name, &request).await.map_err(|f| f.of_consumer(name, 0))?;
         let (generation, epoch) = (opened.generation, opened.status.floor.epoch);
@@ -147,7 +148,7 @@ impl RemoteHandle {
         position: Position,
         state: Option<StateChange>,
     ) -> Result<(), ConsumerError> {
-        self.wish(Some(position), state, None).await
+        self.done(position, Done { change: state, ..Done::default() }).await
     }
 
     /// See [`crate::ConsumerHandle::park`].
@@ -155,7 +156,17 @@ impl RemoteHandle {
     /// # Errors
     /// [`ConsumerError`], with nothing done.
     pub async fn park(&self, position: Position, letter: DeadLetter) -> Result<(), ConsumerError> {
-        self.wish(Some(position), None, Some(letter.cut())).await
+        self.done(position, Done::given_up(letter, 0)).await
+    }
+
+    /// See [`crate::ConsumerHandle::done`]. Waits for ever while the feed is away.
+    ///
+    /// # Errors
+    /// [`ConsumerError`], with nothing done.
+    pub async fn done(&self, position: Position, done: Done) -> Result<(), ConsumerError> {
+        let Done { change, letter, delivered, failed } = done.checked()?;
+        let ack = Ack { position: Some(position), letter, delivered, failed, ..changing(change) };
+        self.wish(ack).await
     }
 
     /// See [`crate::ConsumerHandle::save`].
@@ -163,7 +174,12 @@ impl RemoteHandle {
     /// # Errors
     /// [`ConsumerError`], with nothing done.
     pub async fn save(&self, change: StateChange) -> Result<(), ConsumerError> {
-        self.wish(None, Some(change), None).await
+        change.check()?;
+        let ack = changing(Some(change));
+        if ack.change().is_none() {
+            return Ok(());
+        }
+        self.wish(ack).await
     }
 
     /// See [`crate::ConsumerHandle::get_state`].
@@ -182,27 +198,20 @@ impl RemoteHandle {
         self.shared.lock().status.clone()
     }
 
-    async fn wish(
-        &self,
-        position: Option<Position>,
-        change: Option<StateChange>,
-        letter: Option<DeadLetter>,
-    ) -> Result<(), ConsumerError> {
-        let StateChange { set, remove } = change.unwrap_or_default();
-        let change = StateChange { set, remove };
-        change.check()?;
-        let ack = Ack {
-            position,
-            set: change.set.into_iter().map(|(key, value)| (key, Base64(value))).collect(),
-            remove: change.remove.into_iter().collect(),
-            letter,
-        };
-        if ack.position.is_none() && ack.change().is_none() {
-            return Ok(());
-        }
+    async fn wish(&self, ack: Ack) -> Result<(), ConsumerError> {
         let (reply, answer) = oneshot::channel();
         let sent = self.wishes.send(Wish { ack, reply }).await;
         sent.map_err(|_| self.shared.ended())?;
         answer.await.unwrap_or_else(|_| Err(self.shared.ended()))
+    }
+}
+
+/// An acknowledgement that changes the state so.
+fn changing(change: Option<StateChange>) -> Ack {
+    let StateChange { set, remove } = change.unwrap_or_default();
+    Ack {
+        set: set.into_iter().map(|(key, value)| (key, Base64(value))).collect(),
+        remove: remove.into_iter().collect(),
+        ..Ack::default()
     }
 }

@@ -176,7 +176,8 @@ impl Driver {
             self.hand_out(record)?;
         }
         let held = self.held.iter().copied().collect();
-        let request = OpenRequest { held, ..self.open.request.clone() };
+        let known = Some(self.shared.lock().status.floor);
+        let request = OpenRequest { held, known, ..self.open.request.clone() };
         let opened = match self.remote.open(&self.shared.name, &request).await {
             Ok(opened) => opened,
             Err(failure) => {

@@ -2,7 +2,7 @@
 
 use super::{Remote, failure::Failure};
 use crate::{
-    CatchUp, ConsumerError, ConsumerStatus, Parked, ReadError,
+    CatchUp, ConsumerError, ConsumerStatus, Parked, ReadError, ReaderStatus, Report,
     http::api::{Consumers, Letters, LettersQuery, ReplayRequest, Replayed},
 };
 use model::Position;
@@ -16,6 +16,28 @@ impl Remote {
     pub async fn consumers(&self) -> Result<Vec<ConsumerStatus>, ReadError> {
         let answer: Consumers = self.get(&["consumers"], &()).await?;
         Ok(answer.consumers)
+    }
+
+    /// See [`crate::Feed::readers`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn readers(&self) -> Result<Vec<ReaderStatus>, ReadError> {
+        let answer: Consumers = self.get(&["consumers"], &()).await?;
+        Ok(answer.readers)
+    }
+
+    /// Says what this process is like; see [`crate::Feed::report`]. Name and kind are those of the
+    /// token.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Bounds`], [`ConsumerError::Store`].
+    pub async fn report(&self, report: &Report) -> Result<(), ConsumerError> {
+        let unheard = |text| Failure::unheard(text).of_consumer("", 0);
+        let name = &self.inner.token.subject().map_err(unheard)?;
+        let request = self.request(Method::PUT, &["consumers", name, "report"]).json(report);
+        let request = request.timeout(self.inner.options.timeout);
+        self.bytes(request).await.map(|_| ()).map_err(|f| f.of_consumer(name, 0))
     }
 
     /// Figures of one consumer.

@@ -1,5 +1,6 @@
 //! The token that every request carries, from a file that may be replaced at any time.
 
+use crate::http::token::{TokenError, subject};
 use reqwest::header::HeaderValue;
 use std::{
     fs, io,
@@ -48,6 +49,14 @@ impl TokenFile {
         header.set_sensitive(true);
         *last = Some((stamp, header.clone()));
         Ok(header)
+    }
+
+    /// The name that the token is for.
+    pub(super) fn subject(&self) -> Result<String, String> {
+        let header = self.header()?;
+        let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+        let named = token.map(subject).unwrap_or(Err(TokenError::Malformed));
+        named.map_err(|error| format!("the token in {}: {error}", self.path.display()))
     }
 
     /// Has the file read again, whatever it looks like.

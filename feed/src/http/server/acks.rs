@@ -33,7 +33,7 @@ pub(super) async fn acks(
 
 async fn wish(handle: &ConsumerHandle, ack: &Ack) -> Result<(), ConsumerError> {
     match (ack.position, ack.change()) {
-        (Some(position), change) => handle.done(position, change, ack.letter.clone()).await,
+        (Some(position), _) => handle.done(position, ack.done()).await,
         (None, Some(change)) => handle.save(change).await,
         (None, None) => Err(ConsumerError::Bounds(
             "an acknowledgement has a position, or changes the state, or both".to_owned(),

@@ -3,7 +3,7 @@
 use super::{Need, State, answer::bounds, places::Permit};
 use crate::http::{
     api::{Code, Problem},
-    token::{Claims, Right},
+    token::{Claims, Kind, Right},
 };
 use axum::{
     extract::{RawPathParams, Request, State as Shared},
@@ -19,6 +19,8 @@ const QUERY_BYTES: usize = 4096;
 /// Who asks, as an extension of the request.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
+    /// What kind of reader it is.
+    pub(super) kind: Kind,
     /// Kept as long as the answer is being written.
     pub(super) permit: Arc<Permit>,
 }
@@ -42,7 +44,7 @@ pub(super) async fn guard(
         return Err(bounds(format!("the query is longer than {QUERY_BYTES} bytes")));
     }
     let permit = state.inner.places.enter(&claims.consumer)?;
-    request.extensions_mut().insert(Caller { permit: Arc::new(permit) });
+    request.extensions_mut().insert(Caller { kind: claims.kind, permit: Arc::new(permit) });
     Ok(next.run(request).await)
 }
 
@@ -61,6 +63,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 fn allowed(need: Need, claims: &Claims, name: &str) -> Result<(), Problem> {
     let has = |right| claims.rights.contains(&right);
     let own = has(Right::Consume) && claims.consumer == name;
+    let named = claims.consumer == name && (has(Right::Consume) || has(Right::Read));
     let (yes, needed) = match need {
         Need::Read => (has(Right::Read), "the right `read`"),
         Need::Own => (own, "the right `consume`, for this consumer"),
@@ -68,6 +71,7 @@ fn allowed(need: Need, claims: &Claims, name: &str) -> Result<(), Problem> {
             (own || has(Right::Manage), "the right `manage`, or `consume` for this consumer")
         }
         Need::Manage => (has(Right::Manage), "the right `manage`"),
+        Need::Named => (named, "the right `consume` or `read`, for this name"),
     };
     if yes {
         return Ok(());

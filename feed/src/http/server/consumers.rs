@@ -3,19 +3,21 @@
 use super::{
     State,
     answer::{Content, Segments, not_found},
+    auth::Caller,
 };
 use crate::{
-    ConsumerOptions, ConsumerStatus,
+    ConsumerOptions, ConsumerStatus, Report,
     http::api::{Base64, Consumers, OpenRequest, Opened, Problem},
 };
-use axum::{Json, extract::State as Shared, http::StatusCode};
+use axum::{Extension, Json, extract::State as Shared, http::StatusCode};
 use std::time::Duration;
 
 /// Largest window: each record in flight is a number in the feed's memory.
 const WINDOW: usize = 10_000;
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Json<Consumers> {
-    Json(Consumers { consumers: state.feed().consumers() })
+    let feed = state.feed();
+    Json(Consumers { consumers: feed.consumers(), readers: feed.readers() })
 }
 
 pub(super) async fn status(
@@ -35,18 +37,29 @@ pub(super) async fn forget(
     Ok(StatusCode::NO_CONTENT)
 }
 
+pub(super) async fn report(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
+    Segments(name): Segments<String>,
+    Content(report): Content<Report>,
+) -> Result<StatusCode, Problem> {
+    state.feed().report(&name, caller.kind.as_str(), report)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 pub(super) async fn open(
     Shared(state): Shared<State>,
     Segments(name): Segments<String>,
     Content(request): Content<OpenRequest>,
 ) -> Result<Json<Opened>, Problem> {
-    let OpenRequest { window, max_backlog_ms, catch_up, held } = request;
+    let OpenRequest { window, max_backlog_ms, catch_up, held, known } = request;
     let defaults = ConsumerOptions::default();
     let options = ConsumerOptions {
         window: window.map(|window| window.min(WINDOW)),
         max_backlog_age: max_backlog_ms.map_or(defaults.max_backlog_age, Duration::from_millis),
         catch_up,
         held,
+        known,
     };
     let consumer = state.feed().consumer(&name, options).await?;
     let slot = state.inner.slots.put(&name, consumer);

@@ -22,7 +22,7 @@ pub use listen::{Limits, serve};
 pub use routes::{Need, ROUTES, router};
 
 use self::{encoded::Encoded, places::Places, slots::Slots};
-use crate::{Feed, http::token::Keys};
+use crate::{Fault, Feed, http::token::Keys};
 use model::Links;
 use std::{
     sync::{Arc, RwLock},
@@ -58,6 +58,7 @@ struct Inner {
     feed: Feed,
     keys: RwLock<Keys>,
     about: About,
+    problem: RwLock<Option<Fault>>,
     /// Tells this process apart from those before.
     process: u32,
     stop: CancellationToken,
@@ -74,6 +75,7 @@ impl State {
             feed,
             keys: RwLock::new(keys),
             about,
+            problem: RwLock::default(),
             process: uuid::Uuid::new_v4().as_fields().0,
             stop: CancellationToken::new(),
             slots: Slots::default(),
@@ -87,6 +89,15 @@ impl State {
     /// From now on these keys are accepted; streams that are open go on.
     pub fn set_keys(&self, keys: Keys) {
         *self.inner.keys.write().unwrap_or_else(|e| e.into_inner()) = keys;
+    }
+
+    /// Says in [`crate::http::api::Info`] which settings can't be used, or that all can.
+    pub fn set_problem(&self, problem: Option<Fault>) {
+        *self.inner.problem.write().unwrap_or_else(|e| e.into_inner()) = problem;
+    }
+
+    fn problem(&self) -> Option<Fault> {
+        self.inner.problem.read().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
     /// Ends all streams and long polls, at once; other requests are still answered.

@@ -26,10 +26,11 @@ const LINES: u64 = 10_000;
 const CHANGES: usize = 500;
 const USERS: usize = 500;
 
-pub(super) async fn info(Shared(state): Shared<State>) -> Json<Info> {
+pub(super) async fn info(Shared(state): Shared<State>) -> Result<Json<Info>, Problem> {
     let feed = state.feed();
+    let counts = feed.counts().await?;
     let about = state.inner.about.clone();
-    Json(Info {
+    Ok(Json(Info {
         master_uid: feed.master_uid().to_owned(),
         namespace: about.namespace,
         name: about.name,
@@ -37,8 +38,12 @@ pub(super) async fn info(Shared(state): Shared<State>) -> Json<Info> {
         head: feed.head(),
         state: feed.state().borrow().clone(),
         journal_lost: feed.journal_lost().map(str::to_owned),
+        journal_lost_reason: feed.loss(),
+        problem: state.problem(),
+        builders: counts.builders,
+        running: counts.running,
         release: about.release,
-    })
+    }))
 }
 
 pub(super) async fn snapshot(

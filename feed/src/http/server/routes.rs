@@ -6,7 +6,7 @@ use axum::{
     extract::{DefaultBodyLimit, State as Shared},
     middleware::{from_fn_with_state, map_response_with_state},
     response::Response,
-    routing::{MethodRouter, delete, get, post},
+    routing::{MethodRouter, delete, get, post, put},
 };
 use tower_http::{CompressionLevel, compression::CompressionLayer};
 
@@ -24,6 +24,9 @@ pub enum Need {
     OwnOrManage,
     /// [`crate::http::token::Right::Manage`].
     Manage,
+    /// [`crate::http::token::Right::Consume`] or [`crate::http::token::Right::Read`], and the name
+    /// is the token's own.
+    Named,
 }
 
 macro_rules! routes {
@@ -56,6 +59,7 @@ routes! {
     get "/v1/consumers" Manage consumers::list;
     get "/v1/consumers/{name}" OwnOrManage consumers::status;
     delete "/v1/consumers/{name}" Manage consumers::forget;
+    put "/v1/consumers/{name}/report" Named consumers::report;
     post "/v1/consumers/{name}/open" Own consumers::open;
     get "/v1/consumers/{name}/events" Own stream::events;
     post "/v1/consumers/{name}/acks" Own acks::acks;
