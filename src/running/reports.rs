@@ -108,7 +108,7 @@ async fn run(
 /// Until there is something new to say; for ever once nobody is left who would.
 async fn changed(report: &mut watch::Receiver<Report>) {
     if report.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -117,7 +117,7 @@ async fn back(master: &mut watch::Receiver<master::MasterState>) {
     let away = |state: &master::MasterState| state.kind == StateKind::FeedAway;
     if master.wait_for(away).await.is_err() || master.wait_for(|state| !away(state)).await.is_err()
     {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
