@@ -1,6 +1,6 @@
 //! The command line: what can be said to the program.
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use feed::http::token::Right;
 use model::Position;
 use std::{net::SocketAddr, path::PathBuf};
@@ -32,6 +32,8 @@ pub enum Command {
     Feed(Feed),
     /// Run one target, or pages, that read a feed elsewhere.
     Target(Target),
+    /// Reconcile the resources of a cluster into running pods.
+    Operator(Operator),
     /// See, replay or drop what targets gave up.
     #[command(subcommand)]
     Deliveries(Deliveries),
@@ -202,8 +204,81 @@ pub struct Target {
     pub manifests: Manifests,
     #[command(flatten)]
     pub feed: FeedAt,
+    /// The address of the pages that messages link to; as the feed says it if not given.
+    #[arg(long, value_name = "URL", env = "BUILDBOT_STATUS_PAGES")]
+    pub pages: Option<String>,
     #[command(flatten)]
     pub waiting: Waiting,
+    #[command(flatten)]
+    pub serving: Serving,
+}
+
+/// `operator`.
+#[derive(Args, Debug)]
+pub struct Operator {
+    /// The image of the pods that are made: this program's.
+    #[arg(long, value_name = "IMAGE", env = "BUILDBOT_STATUS_IMAGE")]
+    pub image: String,
+    /// When that image is pulled: `Always`, `IfNotPresent` or `Never`.
+    #[arg(long, value_name = "POLICY", env = "BUILDBOT_STATUS_IMAGE_PULL_POLICY")]
+    pub image_pull_policy: Option<String>,
+    /// A Secret for pulling it, in the resources' namespaces; may be repeated.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "BUILDBOT_STATUS_IMAGE_PULL_SECRETS",
+        value_delimiter = ','
+    )]
+    pub image_pull_secret: Vec<String>,
+    /// The namespaces whose resources are reconciled, separated by commas; all if not given.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        env = "BUILDBOT_STATUS_WATCH_NAMESPACES",
+        value_delimiter = ','
+    )]
+    pub watch_namespaces: Vec<String>,
+    /// A folder with the operator's keys, a file each, named by its date: keys of feeds and tokens
+    /// are made from the newest and the one before.
+    #[arg(long, value_name = "DIR", env = "BUILDBOT_STATUS_KEYS")]
+    pub keys: PathBuf,
+    /// Whether Secrets' metadata is watched, to roll pods when one changes and to name missing
+    /// ones. To Kubernetes that is the right to read them.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, env = "BUILDBOT_STATUS_WATCH_SECRETS")]
+    pub watch_secrets: bool,
+    /// Whether NetworkPolicies are made for the pods.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, env = "BUILDBOT_STATUS_NETWORK_POLICIES")]
+    pub network_policies: bool,
+    /// Where pods send their traces, such as `http://collector.observability:4318`.
+    #[arg(long, value_name = "URL", env = "BUILDBOT_STATUS_POD_OTLP_ENDPOINT")]
+    pub otlp_endpoint_for_pods: Option<String>,
+    /// How many resources of a kind are reconciled at a time.
+    #[arg(long, value_name = "N", default_value_t = 16, env = "BUILDBOT_STATUS_CONCURRENCY")]
+    pub concurrency: u16,
+    /// Whether one of several operators writes, by a Lease. Without it, only one may run.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, env = "BUILDBOT_STATUS_LEADER_ELECT")]
+    pub leader_elect: bool,
+    /// The Lease's name.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "buildbot-status-operator",
+        env = "BUILDBOT_STATUS_LEASE"
+    )]
+    pub lease: String,
+    /// The Lease's namespace: the operator's own.
+    #[arg(long, value_name = "NAME", default_value = "default", env = "POD_NAMESPACE")]
+    pub lease_namespace: String,
+    /// For how long a holder that says nothing holds it, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(3..=600))]
+    pub lease_seconds: u64,
+    /// This operator's name, in the Lease and in Events.
+    #[arg(long, value_name = "NAME", default_value = "buildbot-status-operator", env = "POD_NAME")]
+    pub identity: String,
+    /// Where feeds are reached when the operator runs outside the cluster: an address with
+    /// `{namespace}` and `{name}` of the Master in it.
+    #[arg(long, value_name = "URL")]
+    pub feeds_at: Option<String>,
     #[command(flatten)]
     pub serving: Serving,
 }

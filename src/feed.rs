@@ -48,7 +48,10 @@ pub async fn feed(arguments: cli::Feed) -> Result<(), Failure> {
         let address = listener.local_addr().map_err(failed)?;
 
         let origin = Origin::Master;
-        let journal = running.open_feed(&plan, &data, &origin, expect_epoch).await?;
+        // In a cluster the manifest says it, as the operator read it off the feed.
+        let known = plan.master.status.as_ref().and_then(|status| status.journal_epoch);
+        let expected = expect_epoch.or(known.and_then(|epoch| u32::try_from(epoch).ok()));
+        let journal = running.open_feed(&plan, &data, &origin, expected).await?;
         let uid = journal.feed.master_uid().to_owned();
         let about = About {
             links: plan.links(),

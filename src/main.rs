@@ -10,6 +10,7 @@ mod demo;
 mod fail;
 mod feed;
 mod health;
+mod operator;
 mod plan;
 mod running;
 mod standalone;
@@ -54,6 +55,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Demo(arguments) => demo::demo(arguments).await,
             Command::Check(arguments) => check::check(arguments).await,
             Command::Feed(arguments) => feed::feed(arguments).await,
+            Command::Operator(arguments) => operator::operator(arguments).await,
             Command::Target(arguments) => target::target(arguments).await,
             Command::Deliveries(arguments) => deliveries::deliveries(arguments).await,
             Command::Crds | Command::Token(_) => Ok(()),

@@ -18,7 +18,7 @@ use self::reports::Reporter;
 use crate::{health::Health, plan::MasterPlan};
 use crds::{
     SecretKeyRef,
-    manifest::Resource,
+    manifest::{ObjectMeta, Resource},
     secrets::{Secret, SecretError, SecretSource},
 };
 use feed::{
@@ -143,15 +143,18 @@ impl Running {
         // Consumers are opened before the first event is journaled: a new one starts at the
         // head, and must not start behind what it should have seen.
         for mail in &plan.mails {
-            let reporter = self.reporter_of(&reader, "MailNotifier", mail.metadata.name.as_deref());
+            let place = reading.place(&mail.metadata);
+            let reporter = self.reporter_of(&reader, "MailNotifier", &place);
             self.start_mail(&reading, mail, &reporter).await?;
         }
         for push in &plan.pushes {
-            let reporter = self.reporter_of(&reader, "HttpPush", push.metadata.name.as_deref());
+            let place = reading.place(&push.metadata);
+            let reporter = self.reporter_of(&reader, "HttpPush", &place);
             self.start_push(&reading, push, &reporter).await?;
         }
         for page in &plan.pages {
-            self.reporter_of(&reader, "WebStatus", page.metadata.name.as_deref());
+            let place = reading.place(&page.metadata);
+            self.reporter_of(&reader, "WebStatus", &place);
             self.start_pages(&reader, page).await?;
         }
         self.fill(plan, &feed, origin);
@@ -175,7 +178,9 @@ impl Running {
         let master = format!("{}/{}", info.namespace, info.name);
         let metrics = delivery::Metrics::register(self.health.registry(), &master)?;
         self.tasks.spawn(origin::report(info.name, feed.state(), self.cancel.clone()));
-        let reporter = self.reporter_of(&feed, resource.kind(), Some(resource.name()));
+        let own = resource.namespace().unwrap_or(&info.namespace);
+        let place = place(own, &info.namespace, resource.name());
+        let reporter = self.reporter_of(&feed, resource.kind(), &place);
         // Pages know the master by themselves.
         let about = match resource {
             Resource::WebStatus(_) => None,
@@ -272,8 +277,7 @@ impl Running {
     }
 
     /// What the process of a resource says of itself.
-    fn reporter_of(&mut self, feed: &AnyFeed, kind: &'static str, name: Option<&str>) -> Reporter {
-        let name = name.unwrap_or_default();
+    fn reporter_of(&mut self, feed: &AnyFeed, kind: &'static str, name: &str) -> Reporter {
         let known_as = match kind {
             "MailNotifier" => "mail",
             "HttpPush" => "http_push",
@@ -325,11 +329,30 @@ pub struct Journal {
 /// What a target is started with.
 struct Reading<'a> {
     feed: &'a AnyFeed,
-    /// The resource's own, which is the master's.
+    /// The master's.
     namespace: &'a str,
     secrets: &'a SecretSource,
     about: &'a watch::Receiver<About>,
     metrics: &'a delivery::Metrics,
+}
+
+impl Reading<'_> {
+    /// A resource's namespace.
+    fn namespace_of<'b>(&'b self, metadata: &'b ObjectMeta) -> &'b str {
+        metadata.namespace.as_deref().unwrap_or(self.namespace)
+    }
+
+    /// What a resource is called in the journal.
+    fn place(&self, metadata: &ObjectMeta) -> String {
+        let name = metadata.name.as_deref().unwrap_or_default();
+        place(self.namespace_of(metadata), self.namespace, name)
+    }
+}
+
+/// What a resource is called in a master's journal: its name; before it its namespace, where that is
+/// not the master's.
+fn place(namespace: &str, masters: &str, name: &str) -> String {
+    if namespace == masters { name.to_owned() } else { format!("{namespace}/{name}") }
 }
 
 /// Opens a master's journal.

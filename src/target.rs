@@ -13,7 +13,7 @@ use feed::http::{
     api::Info,
     client::{Remote, RemoteError, RemoteOptions},
 };
-use model::Backoff;
+use model::{Backoff, Links};
 use std::time::Duration;
 
 /// The longest wait before the feed is asked again, the first time and ever.
@@ -26,7 +26,7 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// another master.
 pub async fn target(arguments: cli::Target) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
-    let cli::Target { manifests, feed, waiting, serving } = arguments;
+    let cli::Target { manifests, feed, pages, waiting, serving } = arguments;
     // Those that are waited for are looked for later.
     let without_secrets = waiting.wait;
     let options = LoadOptions { without_masters: true, without_secrets, ..LoadOptions::default() };
@@ -41,7 +41,10 @@ pub async fn target(arguments: cli::Target) -> Result<(), Failure> {
         let connect = || Remote::new(&feed.url, &feed.token_file, RemoteOptions::default());
         let token = |error: &RemoteError| matches!(error, RemoteError::Token(_));
         let remote = mending.read(connect, token).await?;
-        let info = ask(&remote, &feed.url).await;
+        let mut info = ask(&remote, &feed.url).await;
+        if let Some(pages) = &pages {
+            info.links = Links::web_status(pages);
+        }
         belongs(&resource, &info, &feed.url)?;
         running.start_reader(&resource, &manifests.secrets, &remote, info, mending).await?;
         Ok::<_, Failure>(())

@@ -27,8 +27,9 @@ impl Running {
         resource: &MailNotifier,
         reporter: &Reporter,
     ) -> Result<(), StartError> {
-        let (name, spec) = (resource.metadata.name.clone().unwrap_or_default(), &resource.spec);
-        let mut target = mail(with.namespace, resource, with.secrets, with.about.clone())?;
+        let (name, spec) = (with.place(&resource.metadata), &resource.spec);
+        let namespace = with.namespace_of(&resource.metadata);
+        let mut target = mail(namespace, resource, with.secrets, with.about.clone())?;
         if let Some(folder) = &self.outbox {
             target = target.into_folder(folder.clone());
         }
@@ -55,7 +56,7 @@ impl Running {
         resource: &HttpPush,
         reporter: &Reporter,
     ) -> Result<(), StartError> {
-        let (name, spec) = (resource.metadata.name.clone().unwrap_or_default(), &resource.spec);
+        let (name, spec) = (with.place(&resource.metadata), &resource.spec);
         let target = push(resource, with.secrets, with.about.clone())?;
         let target = Arc::new(target);
         let mut options = target.options(&name, &self.budgets);

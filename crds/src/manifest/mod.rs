@@ -15,6 +15,7 @@ mod tree;
 mod validate;
 
 pub use error::ManifestError;
+pub use kube::core::ObjectMeta;
 
 use crate::secrets::SecretSource;
 use crate::{Definition, HttpPush, MailNotifier, Master, MasterRef, WebStatus};

@@ -118,16 +118,32 @@ impl Keys {
         let mut keys = Vec::new();
         for (id, path) in files.into_iter().take(ACCEPTED) {
             let content = Zeroizing::new(fs::read(&path).map_err(failed(&path))?);
-            let key = content.trim_ascii_end();
-            let bytes = key.len();
-            // HMAC takes keys of any length; short ones are guessed.
-            let mac = Hmac::new_from_slice(key).ok().filter(|_| KEY_BYTES.contains(&bytes));
-            keys.push(Key { id, mac: mac.ok_or(KeysError::Size { path, bytes })? });
+            keys.push(Key::new(id, &content, &path)?);
         }
         if keys.is_empty() {
             return Err(KeysError::None(dir.to_owned()));
         }
         Ok(Self { keys })
+    }
+
+    /// Keys by name, as [`Keys::from_dir`] takes them from files.
+    ///
+    /// # Errors
+    /// [`KeysError`] for the first that can't be used, and where there is none.
+    pub fn new<'a>(keys: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Self, KeysError> {
+        let mut sorted: Vec<_> = keys.into_iter().collect();
+        sorted.sort_unstable_by(|a, b| b.0.cmp(a.0));
+        let mut kept = Vec::new();
+        for (id, key) in sorted.into_iter().take(ACCEPTED) {
+            if !is_id(id) {
+                return Err(KeysError::Name(id.into()));
+            }
+            kept.push(Key::new(id.to_owned(), key, Path::new(id))?);
+        }
+        if kept.is_empty() {
+            return Err(KeysError::None(PathBuf::new()));
+        }
+        Ok(Self { keys: kept })
     }
 
     /// Names of the keys that are accepted, the one that signs first.
@@ -188,6 +204,17 @@ impl Keys {
             return Err(TokenError::Expired);
         }
         Ok(claims)
+    }
+}
+
+impl Key {
+    fn new(id: String, content: &[u8], path: &Path) -> Result<Self, KeysError> {
+        let key = content.trim_ascii_end();
+        let bytes = key.len();
+        // HMAC takes keys of any length; short ones are guessed.
+        let mac = Hmac::new_from_slice(key).ok().filter(|_| KEY_BYTES.contains(&bytes));
+        let mac = mac.ok_or_else(|| KeysError::Size { path: path.to_owned(), bytes })?;
+        Ok(Self { id, mac })
     }
 }
 

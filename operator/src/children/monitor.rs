@@ -1,0 +1,17 @@
+//! Has Prometheus read the figures of a resource's pods, where its operator is installed.
+
+use super::{Child, ChildKind, Parent};
+use serde_json::json;
+
+/// The PodMonitor of a resource's pods.
+pub(crate) fn pod_monitor(parent: &Parent) -> Child {
+    parent.child(
+        ChildKind::PodMonitor,
+        json!({
+            "spec": {
+                "selector": { "matchLabels": parent.selector() },
+                "podMetricsEndpoints": [{ "port": "metrics", "path": "/metrics" }],
+            },
+        }),
+    )
+}

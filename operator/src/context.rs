@@ -1,0 +1,209 @@
+//! What every reconcile works with.
+
+use crate::{
+    Metrics, Seeds, Settings,
+    children::{ChildKind, Means},
+    events::Events,
+    figures::FeedFigures,
+    kinds::{Kind as _, Registry, TargetSeen},
+    known::{Known, ResourceId},
+    leader::Leadership,
+    names,
+};
+use crds::Master;
+use kube::{Api, Client, ResourceExt as _, core::DynamicObject};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Instant,
+};
+
+/// What every reconcile works with.
+pub(crate) struct Context {
+    /// The cluster.
+    pub client: Client,
+    /// How the operator was started.
+    pub settings: Settings,
+    /// The kinds' resources.
+    pub registry: Registry,
+    /// What the cluster holds of the operator's objects.
+    pub known: Known,
+    /// Whether this operator may write.
+    pub leadership: Leadership,
+    /// Figures about the operator.
+    pub metrics: Metrics,
+    /// Tells people.
+    pub events: Events,
+    seeds: RwLock<Seeds>,
+    optional: RwLock<BTreeSet<ChildKind>>,
+    figures: Mutex<HashMap<(String, String), Arc<FeedFigures>>>,
+    users_of_secrets: Mutex<HashMap<(String, String), HashSet<ResourceId>>>,
+    written: Mutex<HashMap<ResourceId, Instant>>,
+}
+
+impl Context {
+    /// Nothing known yet.
+    pub fn new(
+        client: Client,
+        settings: Settings,
+        seeds: Seeds,
+        leadership: Leadership,
+        metrics: Metrics,
+    ) -> Self {
+        let events = Events::new(client.clone(), &settings.identity);
+        Self {
+            client,
+            settings,
+            registry: Registry::new(),
+            known: Known::default(),
+            leadership,
+            metrics,
+            events,
+            seeds: RwLock::new(seeds),
+            optional: RwLock::default(),
+            figures: Mutex::default(),
+            users_of_secrets: Mutex::default(),
+            written: Mutex::default(),
+        }
+    }
+
+    /// What objects are made with now.
+    pub fn means(&self) -> Means<'_> {
+        let optional = self.optional.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Means { settings: &self.settings, seeds: self.seeds(), optional }
+    }
+
+    /// The operator's seeds.
+    pub fn seeds(&self) -> Seeds {
+        self.seeds.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes other seeds; whether they are others.
+    pub fn set_seeds(&self, seeds: Seeds) -> bool {
+        let mut kept = self.seeds.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = *kept != seeds;
+        *kept = seeds;
+        changed
+    }
+
+    /// Whether the cluster has this kind of object.
+    pub fn has(&self, kind: ChildKind) -> bool {
+        !kind.is_optional()
+            || self.optional.read().unwrap_or_else(PoisonError::into_inner).contains(&kind)
+    }
+
+    /// Notes whether the cluster has an optional kind; whether that is new.
+    pub fn set_optional(&self, kind: ChildKind, there: bool) -> bool {
+        let mut optional = self.optional.write().unwrap_or_else(PoisonError::into_inner);
+        if there { optional.insert(kind) } else { optional.remove(&kind) }
+    }
+
+    /// Objects of a kind in a namespace.
+    pub fn api(&self, kind: ChildKind, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+    }
+
+    /// What a master's feed said last.
+    pub fn figures(&self, namespace: &str, name: &str) -> Option<Arc<FeedFigures>> {
+        let figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        figures.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// Notes what a master's feed said; returns what it said before.
+    pub fn set_figures(
+        &self,
+        namespace: &str,
+        name: &str,
+        said: Option<FeedFigures>,
+    ) -> Option<Arc<FeedFigures>> {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        match said {
+            Some(said) => figures.insert(key, Arc::new(said)),
+            None => figures.remove(&key),
+        }
+    }
+
+    /// Notes that a resource uses these Secrets.
+    pub fn uses_secrets(&self, id: &ResourceId, names: impl Iterator<Item = String>) {
+        let mut users = self.users_of_secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            users.entry((id.namespace.to_string(), name)).or_default().insert(id.clone());
+        }
+    }
+
+    /// The resources that use a Secret, or did.
+    pub fn users_of_secret(&self, namespace: &str, name: &str) -> Vec<ResourceId> {
+        let users = self.users_of_secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (namespace.to_owned(), name.to_owned());
+        users.get(&key).into_iter().flatten().cloned().collect()
+    }
+
+    /// When a resource's status was last written by this process.
+    pub fn last_written(&self, id: &ResourceId) -> Option<Instant> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied()
+    }
+
+    /// Notes that a resource's status is written now.
+    pub fn note_written(&self, id: &ResourceId) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.insert(id.clone(), Instant::now());
+    }
+
+    /// The resources that name a Master.
+    pub fn targets_of(&self, namespace: &str, name: &str) -> Vec<TargetSeen> {
+        let mut targets = Vec::new();
+        self.registry.visit(Some((namespace, name)), |target| targets.push(target));
+        targets
+    }
+
+    /// Fails where another operator may write by now.
+    pub fn may_write(&self) -> Result<(), crate::error::Error> {
+        if self.leadership.holds() { Ok(()) } else { Err(crate::error::Error::NotLeader) }
+    }
+
+    /// Has everything reconciled.
+    pub async fn poke_all(&self) {
+        self.poke_masters().await;
+        self.poke_targets(|_| true).await;
+    }
+
+    /// Has every Master reconciled.
+    pub async fn poke_masters(&self) {
+        for master in self.registry.masters.store.state() {
+            let namespace = master.namespace().unwrap_or_default();
+            let id = ResourceId::new(Master::KIND, &namespace, &master.name_any());
+            self.registry.poke(&id).await;
+        }
+    }
+
+    /// Has the targets of a namespace reconciled.
+    pub async fn poke_of(&self, namespace: &str) {
+        self.poke_targets(|target| &*target.id.namespace == namespace).await;
+    }
+
+    /// Has those targets reconciled that `which` says.
+    pub async fn poke_targets(&self, which: impl Fn(&TargetSeen) -> bool) {
+        let mut ids = Vec::new();
+        self.registry.visit(None, |target| {
+            if which(&target) {
+                ids.push(target.id);
+            }
+        });
+        for id in ids {
+            self.registry.poke(&id).await;
+        }
+    }
+}
+
+impl Settings {
+    /// The port that traces are sent to, if they are.
+    pub(crate) fn trace_port(&self) -> Option<u16> {
+        crate::kinds::port_of(self.pod_otlp_endpoint.as_deref()?)
+    }
+}
+
+/// Whether a namespace's Secret is the operator's own, and so no credential of a user's.
+pub(crate) fn is_own(labels: Option<&std::collections::BTreeMap<String, String>>) -> bool {
+    labels.and_then(|labels| labels.get(names::MANAGED_BY)).is_some_and(|by| by == names::MANAGER)
+}

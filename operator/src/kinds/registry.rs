@@ -1,0 +1,153 @@
+//! The kinds that are reconciled, each with the store of its resources and a way to have one
+//! reconciled.
+
+use super::Kind;
+use crate::known::ResourceId;
+use crds::{HttpPush, MailNotifier, Master, WebStatus};
+use kube::{
+    ResourceExt as _,
+    core::error_boundary::DeserializeGuard,
+    runtime::reflector::{ObjectRef, Store, store::Writer},
+};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+
+/// How many requests to reconcile wait at most; further ones wait for room.
+const WAITING: usize = 1024;
+
+/// A kind's resources, and how to have one reconciled.
+pub(crate) struct Entry<K: Kind> {
+    /// The resources as they are in the cluster.
+    pub store: Store<DeserializeGuard<K>>,
+    sender: mpsc::Sender<ObjectRef<DeserializeGuard<K>>>,
+    /// What fills the store and is told of requests; taken once, by the controller.
+    parts: Mutex<Option<Parts<K>>>,
+}
+
+/// What a kind's controller takes.
+pub(crate) type Parts<K> =
+    (Writer<DeserializeGuard<K>>, mpsc::Receiver<ObjectRef<DeserializeGuard<K>>>);
+
+impl<K: Kind> Entry<K> {
+    fn new() -> Self {
+        let writer = Writer::<DeserializeGuard<K>>::default();
+        let (sender, receiver) = mpsc::channel(WAITING);
+        Self { store: writer.as_reader(), sender, parts: Mutex::new(Some((writer, receiver))) }
+    }
+
+    /// What the controller works with; `None` if it was taken.
+    pub fn take(&self) -> Option<Parts<K>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// A resource, if it is there and readable.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<K>>> {
+        let found = self.store.get(&ObjectRef::new(name).within(namespace));
+        found.filter(|object| object.0.is_ok())
+    }
+
+    /// Has a resource reconciled.
+    async fn poke(&self, namespace: &str, name: &str) {
+        // Nobody listens any more when the operator ends.
+        let _ = self.sender.send(ObjectRef::new(name).within(namespace)).await;
+    }
+
+    fn visit(&self, of: Option<(&str, &str)>, found: &mut dyn FnMut(TargetSeen)) {
+        for object in self.store.state() {
+            let Ok(resource) = &object.0 else { continue };
+            let Some(about) = master_of(resource) else { continue };
+            if of.is_none_or(|of| of == about) {
+                found(TargetSeen::of(resource, about));
+            }
+        }
+    }
+}
+
+/// Namespace and name of the Master that a resource names.
+pub(crate) fn master_of<K: Kind>(resource: &K) -> Option<(&str, &str)> {
+    let about = resource.master_ref()?;
+    let own = resource.meta().namespace.as_deref().unwrap_or_default();
+    Some((about.namespace.as_deref().unwrap_or(own), &about.name))
+}
+
+impl TargetSeen {
+    fn of<K: Kind>(resource: &K, (namespace, name): (&str, &str)) -> Self {
+        let own = resource.meta().namespace.as_deref().unwrap_or_default();
+        Self {
+            id: ResourceId::new(K::KIND, own, &resource.name_any()),
+            consumer: resource.consumer(namespace),
+            master: (namespace.to_owned(), name.to_owned()),
+            ready: crate::reconcile::is_ready(resource.conditions()),
+        }
+    }
+}
+
+/// A resource that tells about a Master.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetSeen {
+    /// Which it is.
+    pub id: ResourceId,
+    /// Namespace and name of the Master that it names.
+    pub master: (String, String),
+    /// What the feed knows it by.
+    pub consumer: Option<String>,
+    /// Whether it says of itself that it is ready.
+    pub ready: bool,
+}
+
+macro_rules! registry {
+    ($($field:ident: $kind:ident,)*) => {
+        /// All kinds.
+        pub(crate) struct Registry {
+            $(pub $field: Entry<$kind>,)*
+        }
+
+        impl Registry {
+            /// Stores without resources yet.
+            pub fn new() -> Self {
+                Self { $($field: Entry::new(),)* }
+            }
+
+            /// Has a resource reconciled, whatever its kind.
+            pub async fn poke(&self, id: &ResourceId) {
+                $(if &*id.kind == <$kind as Kind>::KIND {
+                    return self.$field.poke(&id.namespace, &id.name).await;
+                })*
+            }
+
+            /// All resources that name a Master; of one Master, if that is given.
+            pub fn visit(&self, of: Option<(&str, &str)>, mut found: impl FnMut(TargetSeen)) {
+                $(self.$field.visit(of, &mut found);)*
+            }
+
+            /// Whether a kind of target has consumers whose names begin so.
+            pub fn is_component(name: &str) -> bool {
+                $((<$kind as Kind>::SENDS && <$kind as Kind>::COMPONENT.replace('-', "_") == name))||*
+            }
+
+            /// How many resources of each kind there are, and how many of them are ready.
+            pub fn counts(&self) -> Vec<(&'static str, usize, usize)> {
+                vec![$({
+                    let all = self.$field.store.state();
+                    let ready = all.iter().filter(|object| {
+                        object.0.as_ref().is_ok_and(|r| crate::reconcile::is_ready(r.conditions()))
+                    });
+                    (<$kind as Kind>::KIND, all.len(), ready.count())
+                },)*]
+            }
+        }
+
+        /// Calls a macro with the field and the type of each kind.
+        macro_rules! for_every_kind {
+            ($each:ident) => { $($each!($field, $kind);)* };
+        }
+        pub(crate) use for_every_kind;
+    };
+}
+
+registry! {
+    masters: Master,
+    web_statuses: WebStatus,
+    mail_notifiers: MailNotifier,
+    http_pushes: HttpPush,
+}

@@ -1,0 +1,132 @@
+//! What all targets have in common.
+
+use super::Kind;
+use crate::{
+    KeyError,
+    children::{
+        self, Child, FEED_PORT, Means, NetworkRules, PodPlan, config_map, deployment,
+        network_policy, pod_monitor, service_account, token_secret,
+    },
+    names,
+    reconcile::{Around, Figures},
+};
+use crds::{Egress, PodSettings};
+use feed::http::token::Right;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// What a target's pods are to be.
+pub(super) struct TargetPods<'a> {
+    /// The spec, as pods read it.
+    pub spec: Value,
+    /// The resource's settings of pods.
+    pub pod: Option<&'a PodSettings>,
+    /// Where the peer may be.
+    pub egress: Option<&'a Egress>,
+    /// The peer's port, for targets that send.
+    pub peer: Option<u16>,
+    /// The port of pages.
+    pub port: Option<u16>,
+    /// How many pods; `None`: an autoscaler says.
+    pub replicas: Option<u32>,
+    /// What the token is good for.
+    pub rights: &'a [Right],
+    /// Requests and limits, unless the resource says others.
+    pub resources: Value,
+}
+
+/// The objects of a target; none without a Master, for there is no feed then.
+pub(super) fn target_children<K: Kind>(
+    resource: &K,
+    pods: &TargetPods<'_>,
+    around: &Around,
+    means: &Means<'_>,
+) -> Result<Vec<Child>, KeyError> {
+    let Some(master) = &around.master else { return Ok(Vec::new()) };
+    let parent = resource.parent();
+    let consumer = resource.consumer(&master.namespace).unwrap_or_default();
+    let token = means.seeds.token(&master.uid, &consumer, K::KIND, pods.rights)?;
+    let manifest = children::manifest(&parent, &pods.spec);
+    let sends = pods.port.is_none();
+    let mut arguments = vec!["--feed".to_owned(), feed_url(&master.namespace, &master.name)];
+    if sends && let Some(url) = &around.pages {
+        arguments.extend(["--pages".to_owned(), url.clone()]);
+    }
+    let plan = PodPlan {
+        parent: &parent,
+        settings: means.settings,
+        pod: pods.pod,
+        manifest: &manifest,
+        secrets: &around.secrets,
+        arguments,
+        port: pods.port.map(|port| ("http", port)),
+        resources: pods.resources.clone(),
+    };
+    let mut children = vec![
+        service_account(&parent),
+        token_secret(&parent, &token),
+        config_map(&parent, &manifest),
+        deployment(&plan, pods.replicas, !sends),
+    ];
+    if means.settings.network_policies {
+        let rules = NetworkRules {
+            open: pods.port.into_iter().collect(),
+            feed: Some((master.namespace.clone(), master.name.clone())),
+            peer: pods.peer,
+            cidrs: pods.egress.map(|egress| egress.cidrs.clone()).unwrap_or_default(),
+            traces: means.settings.trace_port(),
+            ..NetworkRules::default()
+        };
+        children.push(network_policy(&parent, &rules));
+    }
+    if means.has(children::ChildKind::PodMonitor) {
+        children.push(pod_monitor(&parent));
+    }
+    Ok(children)
+}
+
+/// Where a master's feed is reached in the cluster.
+pub(crate) fn feed_url(namespace: &str, name: &str) -> String {
+    format!("http://{}.{namespace}.svc:{FEED_PORT}/", names::child("feed", name))
+}
+
+/// What a target that sends usually needs: it holds some records and templates.
+pub(super) fn small() -> Value {
+    json!({
+        "requests": { "cpu": "10m", "memory": "32Mi" },
+        "limits": { "memory": "128Mi" },
+    })
+}
+
+/// The status of a target that sends.
+pub(super) fn target_status<K: Kind>(
+    resource: &K,
+    conditions: &[Condition],
+    figures: Option<&Figures>,
+    before: Option<&crds::TargetStatus>,
+) -> Value {
+    // Figures that are not known now are what they were.
+    let mut status = before.cloned().unwrap_or_default();
+    status.observed_generation = resource.meta().generation;
+    status.conditions = conditions.to_vec();
+    if let Some(consumer) = figures.and_then(|figures| figures.consumer.as_ref()) {
+        let number = |n: u64| i64::try_from(n).ok();
+        status.delivered = number(consumer.delivered);
+        status.failed = number(consumer.failed);
+        status.dead_letters = number(consumer.dead_letters);
+        status.backlog = number(consumer.backlog);
+        status.last_delivered = consumer.last_delivered_ms.and_then(time).or(status.last_delivered);
+    }
+    json(&status)
+}
+
+/// Milliseconds since 1970 UTC as Kubernetes writes times: whole seconds.
+fn time(ms: i64) -> Option<String> {
+    jiff::Timestamp::from_second(ms.div_euclid(1000)).ok().map(|time| time.to_string())
+}
+
+/// A struct of texts, numbers and lists is JSON.
+pub(super) fn json(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}

@@ -1,0 +1,140 @@
+//! What the examples become, in golden files.
+#![allow(clippy::unwrap_used)]
+
+use super::Kind;
+use crate::{
+    Seeds, Settings,
+    children::{ChildKind, Means},
+    reconcile::Around,
+};
+use crds::{HttpPush, MailNotifier, Master, WebStatus};
+use serde::de::DeserializeOwned;
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+
+fn settings() -> Settings {
+    Settings {
+        pod_otlp_endpoint: Some("http://collector.observability:4318".to_owned()),
+        image_pull_secrets: vec!["operators".to_owned()],
+        ..Settings::new("registry.example.org/buildbot-status:1")
+    }
+}
+
+fn means(settings: &Settings) -> Means<'_> {
+    Means {
+        settings,
+        seeds: Seeds::new([("2026-01-01".to_owned(), vec![b'x'; 32])]).unwrap(),
+        optional: [ChildKind::HTTPRoute, ChildKind::PodMonitor].into(),
+    }
+}
+
+fn example<K: DeserializeOwned>(size: &str, name: &str) -> K {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples").join(size);
+    let text = std::fs::read_to_string(folder.join(name)).unwrap();
+    let mut value: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    value["metadata"]["uid"] = "5a1c".into();
+    value["metadata"]["namespace"] = "ci".into();
+    serde_json::from_value(value).unwrap()
+}
+
+/// The objects of a resource as one YAML text.
+fn objects<K: Kind>(resource: &K, secrets: &[&str]) -> String {
+    let settings = settings();
+    let around = Around {
+        master: Some(crate::reconcile::MasterSeen {
+            namespace: "ci".to_owned(),
+            name: "main".to_owned(),
+            uid: "0e1f".to_owned(),
+            allowed: true,
+        }),
+        secrets: secrets
+            .iter()
+            .map(|n| ((*n).to_owned(), Some("7".to_owned())))
+            .collect::<BTreeMap<_, _>>(),
+        pages: Some("https://status.example.org/".to_owned()),
+        ..Around::default()
+    };
+    let mut text = String::new();
+    for mut child in resource.children(&around, &means(&settings)).unwrap() {
+        // Tokens and keys are tested where they are made.
+        for value in child.body["data"].as_object_mut().into_iter().flatten() {
+            if child.kind == ChildKind::Secret {
+                *value.1 = "…".into();
+            }
+        }
+        let yaml = serde_saphyr::to_string(&child.body).unwrap();
+        writeln!(text, "---\n{yaml}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn k02_the_shortest_examples_become_these_objects() {
+    insta::assert_snapshot!(
+        "short-master",
+        objects(&example::<Master>("minimal", "master.yaml"), &[])
+    );
+    insta::assert_snapshot!(
+        "short-web",
+        objects(&example::<WebStatus>("minimal", "webstatus.yaml"), &[])
+    );
+    insta::assert_snapshot!(
+        "short-mail",
+        objects(&example::<MailNotifier>("minimal", "mailnotifier.yaml"), &[])
+    );
+    insta::assert_snapshot!(
+        "short-push",
+        objects(&example::<HttpPush>("minimal", "httppush.yaml"), &[])
+    );
+}
+
+#[test]
+fn k02_the_longest_examples_become_these_objects() {
+    insta::assert_snapshot!(
+        "long-master",
+        objects(&example::<Master>("full", "master.yaml"), &["buildbot"])
+    );
+    insta::assert_snapshot!(
+        "long-web",
+        objects(&example::<WebStatus>("full", "webstatus.yaml"), &[])
+    );
+    insta::assert_snapshot!(
+        "long-mail",
+        objects(&example::<MailNotifier>("full", "mailnotifier.yaml"), &["smtp"])
+    );
+    insta::assert_snapshot!(
+        "long-push",
+        objects(&example::<HttpPush>("full", "httppush.yaml"), &["push"])
+    );
+}
+
+#[test]
+fn k02_a_changed_secret_or_manifest_makes_other_pods_and_the_same_makes_the_same() {
+    let settings = settings();
+    let mail: MailNotifier = example("full", "mailnotifier.yaml");
+    let pods = |mail: &MailNotifier, version: &str| {
+        let around = Around {
+            master: Some(crate::reconcile::MasterSeen {
+                namespace: "ci".to_owned(),
+                name: "main".to_owned(),
+                uid: "0e1f".to_owned(),
+                allowed: true,
+            }),
+            secrets: [("smtp".to_owned(), Some(version.to_owned()))].into(),
+            ..Around::default()
+        };
+        let children = mail.children(&around, &means(&settings)).unwrap();
+        children.into_iter().find(|child| child.kind == ChildKind::Deployment).unwrap().body
+    };
+    assert_eq!(pods(&mail, "7"), pods(&mail, "7"));
+    assert_ne!(pods(&mail, "7"), pods(&mail, "8"));
+    let mut other = mail.clone();
+    other.spec.suspend = true;
+    assert_ne!(pods(&mail, "7"), pods(&other, "7"));
+}
+
+#[test]
+fn a_target_without_a_master_has_no_objects() {
+    let settings = settings();
+    let mail: MailNotifier = example("minimal", "mailnotifier.yaml");
+    assert!(mail.children(&Around::default(), &means(&settings)).unwrap().is_empty());
+}

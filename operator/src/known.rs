@@ -1,0 +1,370 @@
+//! What the cluster holds of the operator's objects, in the few words that matter: fed by watches
+//! and by the answers to what is applied. Thousands of objects cost some hundred bytes each.
+
+use crate::{
+    children::{Child, ChildKind},
+    fields, names,
+};
+use kube::core::{DynamicObject, ObjectMeta};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// A resource, by kind, namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResourceId {
+    /// Its kind.
+    pub kind: Arc<str>,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl ResourceId {
+    /// The resource of this kind, namespace and name.
+    pub fn new(kind: &str, namespace: &str, name: &str) -> Self {
+        Self { kind: kind.into(), namespace: namespace.into(), name: name.into() }
+    }
+}
+
+/// An object of the operator's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChildId {
+    /// Its kind.
+    pub kind: ChildKind,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+/// How a Deployment or StatefulSet fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Workload {
+    /// Pods that are wanted.
+    pub wanted: i32,
+    /// Pods of the present form that are ready.
+    pub ready: i32,
+    /// Whether its controller has seen its present form.
+    pub observed: bool,
+}
+
+/// What is known of an object.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its UID.
+    pub uid: Arc<str>,
+    owner: Option<(ResourceId, Arc<str>)>,
+    applied: Option<Arc<str>>,
+    owned: Arc<str>,
+    /// How it fares, if it has pods.
+    pub workload: Option<Workload>,
+}
+
+/// What is known of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodSeen {
+    /// The pod's resource.
+    pub owner: ResourceId,
+    /// Why it does not run: the reason and what is said of it.
+    pub problem: Option<(String, String)>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    children: HashMap<ChildId, Seen>,
+    of_owner: HashMap<ResourceId, BTreeSet<ChildId>>,
+    pods: HashMap<(Arc<str>, Arc<str>), PodSeen>,
+    /// Secrets that are not the operator's, by namespace and name, with their versions.
+    secrets: HashMap<(Arc<str>, Arc<str>), Arc<str>>,
+    classes: Option<BTreeMap<String, bool>>,
+    namespaces: HashMap<String, BTreeMap<String, String>>,
+    /// Sets of fields are the same for most objects of a kind.
+    texts: HashSet<Arc<str>>,
+}
+
+/// What the cluster holds; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Known(Arc<Mutex<Inner>>);
+
+impl Known {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes an object as it is now. Returns its resource.
+    pub fn note(
+        &self,
+        kind: ChildKind,
+        metadata: &ObjectMeta,
+        workload: Option<Workload>,
+    ) -> Option<ResourceId> {
+        let id = child_id(kind, metadata)?;
+        let owner = owner(&id.namespace, metadata);
+        let mut inner = self.lock();
+        let owned = inner.intern(&managed(metadata));
+        let applied = metadata.annotations.as_ref().and_then(|a| a.get(names::APPLIED));
+        // The answer to an apply may say less of the pods than what was seen before.
+        let workload = workload.or_else(|| inner.children.get(&id).and_then(|s| s.workload));
+        let seen = Seen {
+            uid: metadata.uid.as_deref().unwrap_or_default().into(),
+            owner: owner.clone(),
+            applied: applied.map(|hash| hash.as_str().into()),
+            owned,
+            workload,
+        };
+        inner.unlink(&id);
+        if let Some((owner, _)) = &owner {
+            inner.of_owner.entry(owner.clone()).or_default().insert(id.clone());
+        }
+        inner.children.insert(id, seen);
+        owner.map(|(owner, _)| owner)
+    }
+
+    /// Notes that an object is gone. Returns its resource.
+    pub fn gone(&self, kind: ChildKind, metadata: &ObjectMeta) -> Option<ResourceId> {
+        let id = child_id(kind, metadata)?;
+        let mut inner = self.lock();
+        inner.unlink(&id);
+        let seen = inner.children.remove(&id)?;
+        seen.owner.map(|(owner, _)| owner)
+    }
+
+    /// Objects of a kind that a complete list of a namespace (`None`: of all) did not hold are gone.
+    /// Returns their resources.
+    pub fn keep_only(
+        &self,
+        kind: ChildKind,
+        namespace: Option<&str>,
+        listed: &HashSet<ChildId>,
+    ) -> Vec<ResourceId> {
+        let mut inner = self.lock();
+        let within = |id: &ChildId| namespace.is_none_or(|namespace| *id.namespace == *namespace);
+        let gone: Vec<ChildId> = inner
+            .children
+            .keys()
+            .filter(|id| id.kind == kind && within(id) && !listed.contains(*id))
+            .cloned()
+            .collect();
+        gone.into_iter()
+            .filter_map(|id| {
+                inner.unlink(&id);
+                inner.children.remove(&id)?.owner.map(|(owner, _)| owner)
+            })
+            .collect()
+    }
+
+    /// Whether an object is as it was applied last, and that is what is wanted now.
+    pub fn holds(&self, id: &ChildId, wanted: &Child, hash: &str) -> bool {
+        let owned = {
+            let inner = self.lock();
+            match inner.children.get(id) {
+                Some(seen) if seen.applied.as_deref() == Some(hash) => Arc::clone(&seen.owned),
+                _ => return false,
+            }
+        };
+        serde_json::from_str::<Value>(&owned).is_ok_and(|owned| fields::owns(&owned, &wanted.body))
+    }
+
+    /// The objects of a resource.
+    pub fn of(&self, owner: &ResourceId) -> Vec<ChildId> {
+        self.lock().of_owner.get(owner).into_iter().flatten().cloned().collect()
+    }
+
+    /// What is known of an object.
+    pub fn get(&self, id: &ChildId) -> Option<Seen> {
+        self.lock().children.get(id).cloned()
+    }
+
+    /// Notes a pod; `None`: it is gone. Returns the resource if something changed for it.
+    pub fn note_pod(
+        &self,
+        namespace: &str,
+        name: &str,
+        pod: Option<PodSeen>,
+    ) -> Option<ResourceId> {
+        let key = (namespace.into(), name.into());
+        let mut inner = self.lock();
+        let before = match &pod {
+            Some(pod) => inner.pods.insert(key, pod.clone()),
+            None => inner.pods.remove(&key),
+        };
+        if before == pod { None } else { pod.or(before).map(|pod| pod.owner) }
+    }
+
+    /// Why a resource's pods do not run, if that is known.
+    pub fn pod_problem(&self, owner: &ResourceId) -> Option<(String, String)> {
+        let inner = self.lock();
+        let mut problems: Vec<_> = inner
+            .pods
+            .values()
+            .filter(|p| p.owner == *owner)
+            .filter_map(|p| p.problem.clone())
+            .collect();
+        problems.sort();
+        problems.into_iter().next()
+    }
+
+    /// Notes a Secret's version; `None`: it is gone. Returns whether that is new.
+    pub fn note_secret(&self, namespace: &str, name: &str, version: Option<&str>) -> bool {
+        let key = (Arc::from(namespace), Arc::from(name));
+        let mut inner = self.lock();
+        let before = match version {
+            Some(version) => inner.secrets.insert(key, version.into()),
+            None => inner.secrets.remove(&key),
+        };
+        before.as_deref() != version
+    }
+
+    /// A Secret's version, if it is there.
+    pub fn secret(&self, namespace: &str, name: &str) -> Option<Arc<str>> {
+        self.lock().secrets.get(&(Arc::from(namespace), Arc::from(name))).cloned()
+    }
+
+    /// Notes the StorageClasses, and which of them are the default.
+    pub fn set_classes(&self, classes: BTreeMap<String, bool>) -> bool {
+        let mut inner = self.lock();
+        let changed = inner.classes.as_ref() != Some(&classes);
+        inner.classes = Some(classes);
+        changed
+    }
+
+    /// The StorageClasses, and which of them are the default; `None` where they can't be listed.
+    pub fn classes(&self) -> Option<BTreeMap<String, bool>> {
+        self.lock().classes.clone()
+    }
+
+    /// Notes a namespace's labels; `None`: it is gone. Returns whether that is new.
+    pub fn note_namespace(&self, name: &str, labels: Option<BTreeMap<String, String>>) -> bool {
+        let mut inner = self.lock();
+        let before = match labels.clone() {
+            Some(labels) => inner.namespaces.insert(name.to_owned(), labels),
+            None => inner.namespaces.remove(name),
+        };
+        before != labels
+    }
+
+    /// A namespace's labels.
+    pub fn labels_of(&self, namespace: &str) -> BTreeMap<String, String> {
+        self.lock().namespaces.get(namespace).cloned().unwrap_or_default()
+    }
+}
+
+impl Inner {
+    fn unlink(&mut self, id: &ChildId) {
+        let Some((owner, _)) = self.children.get(id).and_then(|seen| seen.owner.clone()) else {
+            return;
+        };
+        if let Some(children) = self.of_owner.get_mut(&owner) {
+            children.remove(id);
+            if children.is_empty() {
+                self.of_owner.remove(&owner);
+            }
+        }
+    }
+
+    fn intern(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return Arc::clone(known);
+        }
+        let text: Arc<str> = text.into();
+        self.texts.insert(Arc::clone(&text));
+        text
+    }
+}
+
+impl Seen {
+    /// Whether the object belongs to the resource with this UID.
+    pub fn belongs_to(&self, uid: &str) -> bool {
+        self.owner.as_ref().is_some_and(|(_, owner)| &**owner == uid)
+    }
+}
+
+/// Which object metadata is of.
+pub fn child_id(kind: ChildKind, metadata: &ObjectMeta) -> Option<ChildId> {
+    let namespace = metadata.namespace.as_deref()?.into();
+    Some(ChildId { kind, namespace, name: metadata.name.as_deref()?.into() })
+}
+
+/// The resource that controls an object, and its UID.
+pub fn owner(namespace: &Arc<str>, metadata: &ObjectMeta) -> Option<(ResourceId, Arc<str>)> {
+    let mut owners = metadata.owner_references.iter().flatten();
+    let owner =
+        owners.find(|o| o.controller == Some(true) && o.api_version == crds::API_VERSION)?;
+    let kind = owner.kind.as_str().into();
+    let id =
+        ResourceId { kind, namespace: Arc::clone(namespace), name: owner.name.as_str().into() };
+    Some((id, owner.uid.as_str().into()))
+}
+
+/// The fields that the operator applied and nobody took from it, as JSON.
+fn managed(metadata: &ObjectMeta) -> String {
+    let applied = metadata.managed_fields.iter().flatten().find(|entry| {
+        entry.manager.as_deref() == Some(names::MANAGER)
+            && entry.operation.as_deref() == Some("Apply")
+            && entry.subresource.as_deref().unwrap_or_default().is_empty()
+    });
+    applied.and_then(|entry| entry.fields_v1.as_ref()).map(|f| f.0.to_string()).unwrap_or_default()
+}
+
+/// How a Deployment or StatefulSet fares, by its `spec` and `status`.
+pub fn workload(object: &DynamicObject) -> Workload {
+    let (spec, status) = (&object.data["spec"], &object.data["status"]);
+    let number = |value: &Value| value.as_i64().and_then(|n| i32::try_from(n).ok()).unwrap_or(0);
+    let ready = number(&status["readyReplicas"]).min(number(&status["updatedReplicas"]));
+    let generation = object.metadata.generation.unwrap_or_default();
+    Workload {
+        wanted: spec["replicas"].as_i64().map_or(1, |_| number(&spec["replicas"])),
+        ready,
+        observed: status["observedGeneration"].as_i64().unwrap_or_default() >= generation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn metadata(hash: &str, fields: &Value) -> ObjectMeta {
+        serde_json::from_value(json!({
+            "name": "buildbot-mail-a", "namespace": "ci", "uid": "u1",
+            "annotations": {names::APPLIED: hash},
+            "ownerReferences": [{"apiVersion": crds::API_VERSION, "kind": "MailNotifier",
+                                 "name": "a", "uid": "o1", "controller": true}],
+            "managedFields": [{"manager": names::MANAGER, "operation": "Apply",
+                               "fieldsType": "FieldsV1", "fieldsV1": fields}],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_object_is_as_wanted_until_something_of_it_is_changed() {
+        let known = Known::default();
+        let wanted = Child {
+            kind: ChildKind::ConfigMap,
+            name: "buildbot-mail-a".into(),
+            body: json!({"data": {"x": "1"}}),
+        };
+        let id = ChildId {
+            kind: ChildKind::ConfigMap,
+            namespace: "ci".into(),
+            name: "buildbot-mail-a".into(),
+        };
+        assert!(!known.holds(&id, &wanted, "h"));
+        let owner = ResourceId::new("MailNotifier", "ci", "a");
+        let whole = json!({"f:data": {"f:x": {}}});
+        assert_eq!(known.note(id.kind, &metadata("h", &whole), None), Some(owner.clone()));
+        assert!(known.holds(&id, &wanted, "h"));
+        assert!(!known.holds(&id, &wanted, "other"));
+        known.note(id.kind, &metadata("h", &json!({"f:data": {".": {}, "f:y": {}}})), None);
+        assert!(!known.holds(&id, &wanted, "h"));
+        assert_eq!(known.of(&owner), [id.clone()]);
+        assert!(known.get(&id).unwrap().belongs_to("o1"));
+        assert_eq!(known.keep_only(ChildKind::ConfigMap, None, &HashSet::new()), [owner.clone()]);
+        assert!(known.of(&owner).is_empty());
+    }
+}

@@ -1,0 +1,143 @@
+//! Brings a resource's objects to what is wanted, by server-side apply. What is so already costs no
+//! request; what is not wanted any more is deleted.
+
+use crate::{
+    children::{Child, ChildKind},
+    context::Context,
+    error::Error,
+    kinds::Kind,
+    known::{self, ChildId, ResourceId},
+    names,
+};
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams, Preconditions, ValidationDirective},
+    core::DynamicObject,
+};
+use serde_json::Value;
+
+/// Applies what is wanted in order, then deletes the rest.
+pub(super) async fn apply<K: Kind>(
+    resource: &K,
+    id: &ResourceId,
+    children: Vec<Child>,
+    context: &Context,
+) -> Result<(), Error> {
+    let mut children = children;
+    children.sort_by_key(|child| child.kind);
+    let uid = resource.uid().unwrap_or_default();
+    for child in &children {
+        one(child, id, &uid, context).await?;
+    }
+    for orphan in context.known.of(id) {
+        let wanted = children.iter().any(|c| c.kind == orphan.kind && *c.name == *orphan.name);
+        // A volume is the user's data: it goes with its resource, never before.
+        if !wanted && orphan.kind != ChildKind::PersistentVolumeClaim {
+            delete(&orphan, &uid, context).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn one(wanted: &Child, id: &ResourceId, uid: &str, context: &Context) -> Result<(), Error> {
+    let child = ChildId {
+        kind: wanted.kind,
+        namespace: id.namespace.clone(),
+        name: wanted.name.as_str().into(),
+    };
+    let hash = names::hash(&wanted.body.to_string());
+    if context.known.holds(&child, wanted, &hash) {
+        context.metrics.applied(wanted.kind, "unchanged");
+        return Ok(());
+    }
+    let mut body = wanted.body.clone();
+    body["metadata"]["annotations"][names::APPLIED] = Value::String(hash);
+    // What is the resource's own already may have been changed by others; what is not known may be
+    // somebody else's.
+    let ours = context.known.get(&child).is_some_and(|seen| seen.belongs_to(uid));
+    let mut done = patch(wanted, &body, &child, ours, context).await;
+    if let Err(kube::Error::Api(refusal)) = &done
+        && refusal.code == 409
+        && !ours
+    {
+        context.metrics.applied(wanted.kind, "conflict");
+        if belongs(&child, uid, context).await? {
+            done = patch(wanted, &body, &child, true, context).await;
+        } else {
+            let (kind, name) = (wanted.kind.name(), wanted.name.clone());
+            return Err(Error::Taken { kind, name });
+        }
+    }
+    match done {
+        Ok(object) => {
+            context.metrics.applied(wanted.kind, "applied");
+            let workload = wanted.kind.has_pods().then(|| known::workload(&object));
+            context.known.note(wanted.kind, &object.metadata, workload);
+            Ok(())
+        }
+        Err(error) => Err(failed(wanted, error, context)),
+    }
+}
+
+async fn patch(
+    wanted: &Child,
+    body: &Value,
+    child: &ChildId,
+    force: bool,
+    context: &Context,
+) -> Result<DynamicObject, kube::Error> {
+    if context.may_write().is_err() {
+        return Err(kube::Error::Service("not the leader any more".into()));
+    }
+    let params = PatchParams {
+        force,
+        field_manager: Some(names::MANAGER.to_owned()),
+        field_validation: Some(ValidationDirective::Strict),
+        ..PatchParams::default()
+    };
+    let api = context.api(wanted.kind, &child.namespace);
+    api.patch(&wanted.name, &params, &Patch::Apply(body)).await
+}
+
+/// Whether an object in the way is the resource's own.
+async fn belongs(child: &ChildId, uid: &str, context: &Context) -> Result<bool, Error> {
+    let api = context.api(child.kind, &child.namespace);
+    let found = api.get_metadata_opt(&child.name).await;
+    let found = found.map_err(Error::api(format!("{} {}", child.kind.name(), child.name)))?;
+    Ok(found.is_some_and(|object| {
+        known::owner(&child.namespace, &object.metadata).is_some_and(|(_, owner)| &*owner == uid)
+    }))
+}
+
+/// Sorts failures: what a change of the resource may mend, and what may pass by itself.
+fn failed(wanted: &Child, error: kube::Error, context: &Context) -> Error {
+    context.metrics.applied(wanted.kind, "error");
+    let (kind, name) = (wanted.kind.name(), wanted.name.clone());
+    match error {
+        kube::Error::Api(refusal) if matches!(refusal.code, 400 | 403 | 422) => {
+            Error::Refused { kind, name, message: refusal.message.clone() }
+        }
+        other => Error::api(format!("{kind} {name:?} could not be applied"))(other),
+    }
+}
+
+async fn delete(child: &ChildId, uid: &str, context: &Context) -> Result<(), Error> {
+    let Some(seen) = context.known.get(child).filter(|seen| seen.belongs_to(uid)) else {
+        return Ok(());
+    };
+    context.may_write()?;
+    let only = Preconditions { uid: Some(seen.uid.to_string()), ..Preconditions::default() };
+    let params = DeleteParams { preconditions: Some(only), ..DeleteParams::background() };
+    match context.api(child.kind, &child.namespace).delete(&child.name, &params).await {
+        Ok(_) => {
+            context.metrics.deleted(child.kind);
+            Ok(())
+        }
+        // Gone, or another by now.
+        Err(kube::Error::Api(refusal)) if matches!(refusal.code, 404 | 409) => Ok(()),
+        Err(error) => {
+            let what = format!("{} {:?} could not be deleted", child.kind.name(), child.name);
+            Err(Error::api(what)(error))
+        }
+    }
+}

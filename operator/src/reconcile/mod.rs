@@ -1,0 +1,60 @@
+//! One resource brought to what it says: dereference, validate, build, apply, status.
+
+mod apply;
+mod conditions;
+mod dereference;
+mod in_use;
+mod status;
+mod validate;
+
+pub(crate) use conditions::is_ready;
+#[cfg(test)]
+pub(crate) use dereference::MasterSeen;
+pub(crate) use dereference::{Around, Figures};
+pub(crate) use validate::Problem;
+
+use crate::{context::Context, error::Error, kinds::Kind, known::ResourceId};
+use kube::{ResourceExt as _, core::error_boundary::DeserializeGuard, runtime::controller::Action};
+use std::{sync::Arc, time::Instant};
+
+/// Reconciles a resource.
+pub(crate) async fn reconcile<K: Kind>(
+    object: Arc<DeserializeGuard<K>>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let begin = Instant::now();
+    let outcome = match &object.0 {
+        Ok(resource) => steps(resource, &context).await,
+        Err(error) => Err(Error::Unreadable(error.error.clone())),
+    };
+    context.metrics.reconciled(K::KIND, begin.elapsed(), outcome.as_ref().err());
+    outcome
+}
+
+#[tracing::instrument(
+    name = "reconcile",
+    skip_all,
+    fields(kind = K::KIND, namespace = resource.namespace(), name = resource.name_any())
+)]
+async fn steps<K: Kind>(resource: &K, context: &Context) -> Result<Action, Error> {
+    let id =
+        ResourceId::new(K::KIND, &resource.namespace().unwrap_or_default(), &resource.name_any());
+    // Its objects go with it; only a Master waits for those who name it.
+    if resource.meta().deletion_timestamp.is_some() && !in_use::keeps(resource) {
+        return Ok(Action::await_change());
+    }
+    let around = dereference::dereference(resource, &id, context);
+    if in_use::settle(resource, &around, context).await? {
+        return Ok(Action::await_change());
+    }
+    let means = context.means();
+    let problems = validate::validate(resource, &around, &means);
+    // What is wrong for good is not applied: what ran before goes on.
+    let applied = if problems.iter().any(|problem| problem.stops) {
+        Ok(())
+    } else {
+        let children = resource.children(&around, &means)?;
+        apply::apply(resource, &id, children, context).await
+    };
+    status::report(resource, &id, &around, problems, applied, context).await
+}

@@ -1,0 +1,122 @@
+//! Says how a resource fares: its status, and Events for what a person should know. This is the
+//! only writer.
+
+use super::{Problem, conditions, dereference::Around};
+use crate::{context::Context, error::Error, kinds::Kind, known::ResourceId, names};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+    runtime::controller::Action,
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How often a resource of which nothing is heard is looked at again.
+const AGAIN: Duration = Duration::from_secs(3600);
+
+/// Writes the status if it says something new, and returns when to look again.
+pub(super) async fn report<K: Kind>(
+    resource: &K,
+    id: &ResourceId,
+    around: &Around,
+    problems: Vec<Problem>,
+    applied: Result<(), Error>,
+    context: &Context,
+) -> Result<Action, Error> {
+    // What may pass by itself is tried again before anybody is told.
+    if matches!(applied, Err(Error::Api { .. } | Error::NotLeader | Error::Keys(_))) {
+        applied?;
+        return Ok(Action::await_change());
+    }
+    let now = Time(k8s_openapi::jiff::Timestamp::now());
+    let conditions = conditions::conditions(resource, around, &problems, &applied, now);
+    let wanted = resource.status(&conditions, around, around.figures.as_ref());
+    let before = resource.present_status();
+    if wanted == before {
+        return Ok(again(applied));
+    }
+    if !urgent(&before, &wanted)
+        && let Some(written) = context.last_written(id)
+        && let Some(wait) = context.settings.figures_written_every.checked_sub(written.elapsed())
+    {
+        return Ok(Action::requeue(wait));
+    }
+    context.may_write()?;
+    let body = json!({
+        "apiVersion": crds::API_VERSION,
+        "kind": K::KIND,
+        "metadata": { "name": id.name },
+        "status": wanted,
+    });
+    let api: Api<K> = Api::namespaced(context.client.clone(), &id.namespace);
+    let params = PatchParams::apply(names::MANAGER).force();
+    match api.patch_status(&id.name, &params, &Patch::Apply(&body)).await {
+        Ok(_) => {}
+        // Deleted meanwhile.
+        Err(kube::Error::Api(refusal)) if refusal.code == 404 => return Ok(Action::await_change()),
+        Err(error) => return Err(Error::api("the status could not be written")(error)),
+    }
+    context.note_written(id);
+    context.metrics.status_written(K::KIND);
+    for condition in news(resource.conditions(), &conditions) {
+        context.events.tell(&resource.object_ref(&()), condition).await;
+    }
+    Ok(again(applied))
+}
+
+/// A refused object may be taken later: a quota that was full, a namespace's policy.
+fn again(applied: Result<(), Error>) -> Action {
+    match applied {
+        Ok(()) => Action::requeue(AGAIN),
+        Err(_) => Action::requeue(Duration::from_secs(30)),
+    }
+}
+
+/// Whether a change of the status is more than other figures and words.
+fn urgent(before: &Value, wanted: &Value) -> bool {
+    let figures = ["delivered", "failed", "deadLetters", "backlog", "lastDelivered", "targets"];
+    let essence = |status: &Value| {
+        let mut status = status.clone();
+        let Some(members) = status.as_object_mut() else { return status };
+        members.retain(|name, _| !figures.contains(&name.as_str()));
+        for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+            condition["message"].take();
+        }
+        status
+    };
+    essence(before) != essence(wanted)
+}
+
+/// The conditions that a person should hear of: those that came to be as they are.
+fn news<'a>(before: &[Condition], now: &'a [Condition]) -> impl Iterator<Item = &'a Condition> {
+    let told = ["Ready", "PeerReachable", "Connected", "JournalLost", "EventsMissed"];
+    let before = before.to_vec();
+    now.iter().filter(move |condition| {
+        let same = before.iter().any(|b| {
+            b.type_ == condition.type_
+                && b.status == condition.status
+                && b.reason == condition.reason
+        });
+        !same && told.contains(&condition.type_.as_str()) && condition.status != "Unknown"
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::urgent;
+    use serde_json::json;
+
+    #[test]
+    fn other_figures_and_words_wait_and_another_state_does_not() {
+        let status = |delivered: u32, message: &str, ready: &str| {
+            json!({
+                "delivered": delivered,
+                "conditions": [{"type": "Ready", "status": ready, "message": message}],
+            })
+        };
+        assert!(!urgent(&status(1, "a", "True"), &status(2, "b", "True")));
+        assert!(urgent(&status(1, "a", "True"), &status(1, "a", "False")));
+        assert!(urgent(&json!(null), &status(1, "a", "True")));
+    }
+}

@@ -1,0 +1,332 @@
+//! Starts the parts of the operator in order, and ends them together.
+
+use crate::{
+    Metrics, RunError, Seeds, Settings,
+    children::ChildKind,
+    context::Context,
+    discovery,
+    error::Error,
+    figures,
+    kinds::{Kind, for_every_kind},
+    known::ResourceId,
+    leader::{Election, Leadership},
+    reconcile::reconcile,
+    watch::{self, Watch},
+};
+use crds::{HttpPush, MailNotifier, Master, WebStatus};
+use futures_util::{StreamExt as _, future::BoxFuture, stream};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::ListParams,
+    core::error_boundary::DeserializeGuard,
+    runtime::{
+        applier,
+        controller::{self, Action, Config},
+        reflector::{ObjectRef, Store},
+    },
+};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// How long resources may change before they are reconciled: one `kubectl apply` of several
+/// objects is one reconcile.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// The longest wait before a reconcile that failed is tried again.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How often seeds are read again: a mounted Secret changes while the process runs.
+const SEEDS_AGAIN: Duration = Duration::from_secs(30);
+/// How often resources are counted.
+const COUNT: Duration = Duration::from_secs(10);
+
+/// Runs until `cancel`. `ready` is called once everything is watched; an operator that waits for
+/// the Lease is ready as well.
+///
+/// # Errors
+/// [`RunError`] when the Lease is lost or the CRDs are missing; the process is to end then.
+pub async fn run(
+    client: Client,
+    settings: Settings,
+    seeds: (Seeds, Option<PathBuf>),
+    metrics: Metrics,
+    ready: impl FnOnce() + Send,
+    cancel: CancellationToken,
+) -> Result<(), RunError> {
+    kinds_there(&client).await?;
+    ready();
+    metrics.leads(false);
+    let (seeds, seeds_dir) = seeds;
+    let mut keeping = JoinSet::new();
+    let leadership = match settings.lease.clone() {
+        None => Leadership::alone(),
+        Some(lease) => {
+            let mut election = Election::new(client.clone(), lease, &settings.identity);
+            if cancel.run_until_cancelled(election.win()).await.is_none() {
+                return Ok(());
+            }
+            let leadership = election.leadership.clone();
+            keeping.spawn(election.keep(cancel.clone()));
+            leadership
+        }
+    };
+    tracing::info!("reconciles from now on");
+    metrics.leads(true);
+    let lease = settings.lease.as_ref().map(|lease| lease.name.clone());
+    let context = Arc::new(Context::new(client, settings, seeds, leadership, metrics.clone()));
+    let mut tasks = JoinSet::new();
+    start(&context, seeds_dir, &mut tasks).await;
+    let ended = tokio::select! {
+        () = cancel.cancelled() => Ok(()),
+        Some(_) = keeping.join_next() => match lease {
+            _ if cancel.is_cancelled() => Ok(()),
+            Some(name) => Err(RunError::LostLease(name)),
+            None => Ok(()),
+        },
+        Some(ended) = tasks.join_next() => {
+            let (name, why) = match ended {
+                Ok((name, Ok(()))) => (name, "early".to_owned()),
+                Ok((name, Err(error))) => (name, error.to_string()),
+                Err(error) => ("?", error.to_string()),
+            };
+            Err(RunError::Task(name.to_owned(), why))
+        }
+    };
+    metrics.leads(false);
+    tasks.shutdown().await;
+    // The Lease is given away last, when nothing is written any more.
+    if ended.is_ok() {
+        while keeping.join_next().await.is_some() {}
+    }
+    ended
+}
+
+/// What a task of the operator ends with, and its name.
+type Ended = (&'static str, Result<(), RunError>);
+
+async fn start(context: &Arc<Context>, seeds_dir: Option<PathBuf>, tasks: &mut JoinSet<Ended>) {
+    discovery::ask(context).await;
+    let mut watches = vec![("pods", watch::pods(context))];
+    for kind in ChildKind::ALL.iter().copied().filter(|kind| context.has(*kind)) {
+        // Tokens and keys are watched only where Secrets may be.
+        if kind != ChildKind::Secret || context.settings.watch_secrets {
+            watches.push((kind.name(), watch::children(context, kind)));
+        }
+    }
+    if context.settings.watch_secrets {
+        watches.push(("secrets", watch::secrets(context)));
+    }
+    if context.settings.storage_classes {
+        watches.push(("storage classes", watch::storage_classes(context)));
+    }
+    if context.settings.namespaces.is_empty() {
+        watches.push(("namespaces", watch::namespaces(context)));
+    }
+    let mut seen = Vec::new();
+    for (name, Watch { seen: first, run }) in watches {
+        seen.push(first);
+        tasks.spawn(async move {
+            run.await;
+            (name, Ok(()))
+        });
+    }
+    let mut waiting: Vec<BoxFuture<'static, Ended>> = Vec::new();
+    macro_rules! fill {
+        ($field:ident, $kind:ident) => {
+            if let Some((writer, requests)) = context.registry.$field.take() {
+                let Watch { seen: first, run } =
+                    watch::resources(context, |registry| &registry.$field, writer);
+                seen.push(first);
+                tasks.spawn(async move {
+                    run.await;
+                    ($kind::KIND, Ok(()))
+                });
+                waiting.push(Box::pin(control(
+                    Arc::clone(context),
+                    context.registry.$field.store.clone(),
+                    requests,
+                )));
+            }
+        };
+    }
+    for_every_kind!(fill);
+    // What is wanted is computed from all that there is: a part would delete and make anew.
+    for first in seen {
+        if first.await.is_err() {
+            tracing::warn!("a watch ended before it had seen everything");
+        }
+    }
+    for controller in waiting {
+        tasks.spawn(controller);
+    }
+    let context = Arc::clone(context);
+    tasks.spawn({
+        let context = Arc::clone(&context);
+        async move { ("figures", figures::follow(context).await) }
+    });
+    tasks.spawn({
+        let context = Arc::clone(&context);
+        async move {
+            discovery::follow(context).await;
+            ("discovery", Ok(()))
+        }
+    });
+    tasks.spawn({
+        let context = Arc::clone(&context);
+        async move {
+            count(context).await;
+            ("counting", Ok(()))
+        }
+    });
+    if let Some(dir) = seeds_dir {
+        tasks.spawn(async move {
+            follow_seeds(context, dir).await;
+            ("keys", Ok(()))
+        });
+    }
+}
+
+/// Reconciles the resources of a kind that are there, and then those that are asked for.
+async fn control<K: Kind>(
+    context: Arc<Context>,
+    store: Store<DeserializeGuard<K>>,
+    requests: mpsc::Receiver<ObjectRef<DeserializeGuard<K>>>,
+) -> Ended {
+    let there: Vec<_> = store.state().iter().map(|object| ObjectRef::from_obj(&**object)).collect();
+    let waiting = Arc::clone(&context);
+    let requests = stream::unfold(requests, move |mut requests| {
+        let context = Arc::clone(&waiting);
+        async move {
+            let request = requests.recv().await?;
+            context.metrics.queued(K::KIND, requests.len());
+            Some((request, requests))
+        }
+    });
+    let queue = stream::iter(there).chain(requests).map(Ok::<_, Infallible>);
+    let config = Config::default().debounce(DEBOUNCE).concurrency(context.settings.concurrency);
+    let failures = Arc::new(Failures::default());
+    let (noted, judged) = (Arc::clone(&failures), failures);
+    applier(
+        move |object: Arc<DeserializeGuard<K>>, context: Arc<Context>| {
+            let noted = Arc::clone(&noted);
+            Box::pin(async move {
+                let id = id_of(&object);
+                let done = reconcile(object, context).await;
+                if done.is_ok() {
+                    noted.forget(&id);
+                }
+                done
+            })
+        },
+        move |object, error, _| judged.again(&id_of(&object), error),
+        context,
+        store,
+        Box::pin(queue),
+        config,
+    )
+    .for_each(|done| async move {
+        match done {
+            Ok(_) => {}
+            // It was deleted before its turn came.
+            Err(controller::Error::ObjectNotFound(_)) => {}
+            Err(controller::Error::ReconcilerFailed(error, object)) => {
+                tracing::warn!(
+                    kind = K::KIND,
+                    class = error.class(),
+                    "{}/{}: {error}",
+                    object.namespace.as_deref().unwrap_or_default(),
+                    object.name
+                );
+            }
+            Err(error) => tracing::error!(kind = K::KIND, "{error}"),
+        }
+    })
+    .await;
+    (K::KIND, Ok(()))
+}
+
+fn id_of<K: Kind>(object: &DeserializeGuard<K>) -> ResourceId {
+    ResourceId::new(K::KIND, &object.namespace().unwrap_or_default(), &object.name_any())
+}
+
+/// How often reconciles of resources failed in a row.
+#[derive(Debug, Default)]
+struct Failures(Mutex<HashMap<ResourceId, u32>>);
+
+impl Failures {
+    fn forget(&self, id: &ResourceId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// When one that failed is tried again: exponential backoff, with jitter.
+    fn again(&self, id: &ResourceId, error: &Error) -> Action {
+        if matches!(error, Error::Unreadable(_) | Error::NotLeader) {
+            return Action::await_change();
+        }
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = failures.entry(id.clone()).or_default();
+        *times = times.saturating_add(1);
+        let most = LONGEST.min(Duration::from_secs(1).saturating_mul(1 << (*times).min(6)));
+        Action::requeue(most.mul_f64(rand::random_range(0.5..1.0)))
+    }
+}
+
+/// Whether the API server knows the kinds.
+async fn kinds_there(client: &Client) -> Result<(), RunError> {
+    macro_rules! there {
+        ($field:ident, $kind:ident) => {
+            loop {
+                let api: Api<$kind> = Api::all(client.clone());
+                // Asks no more than whether the address is known; a right to list is not needed.
+                match api.list_metadata(&ListParams::default().limit(1)).await {
+                    Err(kube::Error::Api(refusal)) if refusal.code == 404 => {
+                        return Err(RunError::NoKind { kind: $kind::KIND });
+                    }
+                    Err(kube::Error::Api(_)) | Ok(_) => break,
+                    Err(error) => {
+                        tracing::warn!("the API server does not answer: {error}");
+                        tokio::time::sleep(Duration::from_secs(2)).await;
+                    }
+                }
+            }
+        };
+    }
+    for_every_kind!(there);
+    Ok(())
+}
+
+/// Counts resources for the figures.
+async fn count(context: Arc<Context>) {
+    loop {
+        for (kind, all, ready) in context.registry.counts() {
+            context.metrics.counted(kind, all, ready);
+        }
+        tokio::time::sleep(COUNT).await;
+    }
+}
+
+/// Takes other seeds as they come, and has all keys and tokens made anew.
+async fn follow_seeds(context: Arc<Context>, dir: PathBuf) {
+    loop {
+        tokio::time::sleep(SEEDS_AGAIN).await;
+        let from = dir.clone();
+        let read = tokio::task::spawn_blocking(move || Seeds::from_dir(&from)).await;
+        match read {
+            Ok(Ok(seeds)) => {
+                if context.set_seeds(seeds) {
+                    tracing::info!(
+                        "the operator's keys are others: feeds' keys and tokens are made anew"
+                    );
+                    context.poke_all().await;
+                }
+            }
+            Ok(Err(error)) => tracing::warn!("{error}; the keys that were read before count on"),
+            Err(error) => tracing::warn!("keys could not be read: {error}"),
+        }
+    }
+}

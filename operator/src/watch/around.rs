@@ -1,0 +1,254 @@
+//! What is not the operator's, and matters all the same: pods, users' Secrets, StorageClasses,
+//! namespaces.
+
+use super::{FirstLists, Watch, config, events, failed, own};
+use crate::{
+    context::{Context, is_own},
+    known::{PodSeen, ResourceId},
+    names,
+};
+use futures_util::{FutureExt as _, StreamExt as _};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Secret},
+    storage::v1::StorageClass,
+};
+use kube::{
+    Api,
+    core::{ApiResource, DynamicObject, PartialObjectMeta, gvk::GroupVersionKind},
+    runtime::watcher::{self, Event},
+};
+use serde_json::Value;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Marks the StorageClass that claims without one get.
+const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+
+/// The pods of resources: why they do not run.
+pub(crate) fn pods(context: &Arc<Context>) -> Watch {
+    let (mut first, seen) = FirstLists::new(&context.settings);
+    let kind = GroupVersionKind::gvk("", "v1", "Pod");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "pods");
+    let client = context.client.clone();
+    let mut events = events(&context.settings, &own(), |namespace| match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::<DynamicObject>::all_with(client.clone(), &resource),
+    });
+    let context = Arc::clone(context);
+    let run = async move {
+        while let Some((_, event)) = events.next().await {
+            let (pod, there) = match event {
+                Ok(Event::Apply(pod) | Event::InitApply(pod)) => (pod, true),
+                Ok(Event::Delete(pod)) => (pod, false),
+                Ok(Event::Init) => continue,
+                Ok(Event::InitDone) => {
+                    first.complete();
+                    continue;
+                }
+                Err(error) => {
+                    failed("Pod", &error, &context);
+                    continue;
+                }
+            };
+            let metadata = &pod.metadata;
+            let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else {
+                continue;
+            };
+            let seen = pod_seen(&pod).filter(|_| there);
+            if let Some(owner) = context.known.note_pod(namespace, name, seen) {
+                context.registry.poke(&owner).await;
+            }
+        }
+    };
+    Watch { seen, run: run.boxed() }
+}
+
+fn pod_seen(pod: &DynamicObject) -> Option<PodSeen> {
+    let annotations = pod.metadata.annotations.as_ref()?;
+    let (kind, name) = annotations.get(names::OWNER)?.split_once('/')?;
+    let owner = ResourceId::new(kind, pod.metadata.namespace.as_deref()?, name);
+    Some(PodSeen { owner, problem: problem(&pod.data["status"]) })
+}
+
+/// Why a pod does not run, by its status: what the kubelet or the scheduler says.
+fn problem(status: &Value) -> Option<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for container in status["containerStatuses"].as_array().into_iter().flatten() {
+        let waiting = &container["state"]["waiting"];
+        let reason = text(&waiting["reason"]);
+        // The usual way of a pod that starts.
+        if reason.is_empty() || reason == "ContainerCreating" || reason == "PodInitializing" {
+            continue;
+        }
+        let last = text(&container["lastState"]["terminated"]["message"]);
+        let message = if last.is_empty() { text(&waiting["message"]) } else { last };
+        return Some((
+            reason.clone(),
+            format!("the pod does not run: {reason}: {}", message.trim()),
+        ));
+    }
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    conditions
+        .filter(|c| c["type"] == "PodScheduled" && c["status"] == "False")
+        .map(|c| {
+            let message = format!("the pod is not placed: {}", text(&c["message"]));
+            (text(&c["reason"]), message)
+        })
+        .next()
+}
+
+/// The versions of users' Secrets. Their values are not asked for.
+pub(crate) fn secrets(context: &Arc<Context>) -> Watch {
+    let (mut first, seen) = FirstLists::new(&context.settings);
+    let client = context.client.clone();
+    let mut events = events(&context.settings, &config(), |namespace| match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::<PartialObjectMeta<Secret>>::all(client.clone()),
+    });
+    let context = Arc::clone(context);
+    let run = async move {
+        while let Some((_, event)) = events.next().await {
+            let (secret, there) = match event {
+                Ok(Event::Apply(secret) | Event::InitApply(secret)) => (secret, true),
+                Ok(Event::Delete(secret)) => (secret, false),
+                Ok(Event::Init) => continue,
+                Ok(Event::InitDone) => {
+                    first.complete();
+                    continue;
+                }
+                Err(error) => {
+                    failed("Secret", &error, &context);
+                    continue;
+                }
+            };
+            let metadata = &secret.metadata;
+            if is_own(metadata.labels.as_ref()) {
+                continue;
+            }
+            let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else {
+                continue;
+            };
+            let version = metadata.resource_version.as_deref().filter(|_| there);
+            if context.known.note_secret(namespace, name, version) {
+                for user in context.users_of_secret(namespace, name) {
+                    context.registry.poke(&user).await;
+                }
+            }
+        }
+    };
+    Watch { seen, run: run.boxed() }
+}
+
+/// The StorageClasses, and which is the default. Where they may not be listed, nothing is said of
+/// them.
+pub(crate) fn storage_classes(context: &Arc<Context>) -> Watch {
+    let (mut first, seen) = FirstLists::one();
+    let api = Api::<PartialObjectMeta<StorageClass>>::all(context.client.clone());
+    let mut events = super::watching(api, &config());
+    let context = Arc::clone(context);
+    let run = async move {
+        let mut classes = BTreeMap::new();
+        let mut complete = false;
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => {
+                    classes = BTreeMap::new();
+                    complete = false;
+                }
+                Ok(Event::Apply(class) | Event::InitApply(class)) => {
+                    let annotations = class.metadata.annotations.unwrap_or_default();
+                    let default = annotations.get(DEFAULT_CLASS).is_some_and(|is| is == "true");
+                    classes.insert(class.metadata.name.unwrap_or_default(), default);
+                }
+                Ok(Event::Delete(class)) => {
+                    classes.remove(&class.metadata.name.unwrap_or_default());
+                }
+                Ok(Event::InitDone) => complete = true,
+                Err(error) => {
+                    refused(&error, &mut first, "StorageClass", &context);
+                    continue;
+                }
+            }
+            if complete {
+                first.complete();
+                if context.known.set_classes(classes.clone()) {
+                    context.poke_masters().await;
+                }
+            }
+        }
+    };
+    Watch { seen, run: run.boxed() }
+}
+
+/// The labels of namespaces, for Masters that allow some of them.
+pub(crate) fn namespaces(context: &Arc<Context>) -> Watch {
+    let (mut first, seen) = FirstLists::one();
+    let api = Api::<PartialObjectMeta<Namespace>>::all(context.client.clone());
+    let mut events = super::watching(api, &config());
+    let context = Arc::clone(context);
+    let run = async move {
+        while let Some(event) = events.next().await {
+            let (namespace, there) = match event {
+                Ok(Event::Apply(namespace) | Event::InitApply(namespace)) => (namespace, true),
+                Ok(Event::Delete(namespace)) => (namespace, false),
+                Ok(Event::Init) => continue,
+                Ok(Event::InitDone) => {
+                    first.complete();
+                    continue;
+                }
+                Err(error) => {
+                    refused(&error, &mut first, "Namespace", &context);
+                    continue;
+                }
+            };
+            let name = namespace.metadata.name.unwrap_or_default();
+            let labels = there.then(|| namespace.metadata.labels.unwrap_or_default());
+            if context.known.note_namespace(&name, labels) && first.is_complete() {
+                context.poke_of(&name).await;
+            }
+        }
+    };
+    Watch { seen, run: run.boxed() }
+}
+
+/// What is cluster-wide may be out of reach of an operator of some namespaces.
+fn refused(error: &watcher::Error, first: &mut FirstLists, kind: &str, context: &Context) {
+    let code = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(refusal)) => refusal.code,
+        _ => 0,
+    };
+    if code != 403 {
+        return failed(kind, error, context);
+    }
+    if !first.is_complete() {
+        tracing::info!(kind, "they may not be listed, so nothing is said of them");
+        first.give_up();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::problem;
+    use serde_json::json;
+
+    #[test]
+    fn what_keeps_a_pod_from_running_is_read_off_its_status() {
+        let waiting = |reason: &str, last: Option<&str>| {
+            json!({"containerStatuses": [{
+                "state": {"waiting": {"reason": reason, "message": "back-off 10s"}},
+                "lastState": {"terminated": {"message": last}},
+            }]})
+        };
+        assert_eq!(problem(&waiting("ContainerCreating", None)), None);
+        assert_eq!(
+            problem(&waiting("CrashLoopBackOff", Some("no journal\n"))),
+            Some((
+                "CrashLoopBackOff".to_owned(),
+                "the pod does not run: CrashLoopBackOff: no journal".to_owned()
+            ))
+        );
+        let unplaced = json!({"conditions": [{"type": "PodScheduled", "status": "False",
+            "reason": "Unschedulable", "message": "0/1 nodes are available"}]});
+        assert_eq!(problem(&unplaced).map(|p| p.0), Some("Unschedulable".to_owned()));
+        assert_eq!(problem(&json!({"phase": "Running"})), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! The operator's own objects.
+
+use super::{FirstLists, Watch, events, failed, own};
+use crate::{
+    children::ChildKind,
+    context::Context,
+    known::{self, ChildId, Workload},
+};
+use futures_util::{FutureExt as _, StreamExt as _};
+use kube::{
+    Api,
+    api::ObjectMeta,
+    core::{DynamicObject, PartialObjectMeta},
+    runtime::watcher::{self, Event},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+/// Watches a kind of object. Of those with pods the status is of interest, of others the metadata.
+pub(crate) fn children(context: &Arc<Context>, kind: ChildKind) -> Watch {
+    let (first, seen) = FirstLists::new(&context.settings);
+    let resource = kind.resource();
+    let context = Arc::clone(context);
+    let run = if kind.has_pods() {
+        let client = context.client.clone();
+        let mut events = events(&context.settings, &own(), |namespace| match namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::<DynamicObject>::all_with(client.clone(), &resource),
+        });
+        let mut watching = Watching { context, kind, first, lists: HashMap::new() };
+        async move {
+            while let Some((namespace, event)) = events.next().await {
+                let event = event.map(|event| {
+                    map(event, |object| {
+                        let workload = known::workload(&object);
+                        (object.metadata, Some(workload))
+                    })
+                });
+                watching.take(namespace, event).await;
+            }
+        }
+        .boxed()
+    } else {
+        let client = context.client.clone();
+        let mut events = events(&context.settings, &own(), |namespace| match namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::<PartialObjectMeta<DynamicObject>>::all_with(client.clone(), &resource),
+        });
+        let mut watching = Watching { context, kind, first, lists: HashMap::new() };
+        async move {
+            while let Some((namespace, event)) = events.next().await {
+                let event = event.map(|event| map(event, |object| (object.metadata, None)));
+                watching.take(namespace, event).await;
+            }
+        }
+        .boxed()
+    };
+    Watch { seen, run }
+}
+
+/// What of an object is of interest.
+type Of = (ObjectMeta, Option<Workload>);
+
+fn map<K>(event: Event<K>, of: impl Fn(K) -> Of) -> Event<Of> {
+    match event {
+        Event::Apply(object) => Event::Apply(of(object)),
+        Event::Delete(object) => Event::Delete(of(object)),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(of(object)),
+        Event::InitDone => Event::InitDone,
+    }
+}
+
+struct Watching {
+    context: Arc<Context>,
+    kind: ChildKind,
+    first: FirstLists,
+    /// What lists that are being read held so far, by namespace.
+    lists: HashMap<Option<Arc<str>>, HashSet<ChildId>>,
+}
+
+impl Watching {
+    async fn take(&mut self, namespace: Option<Arc<str>>, event: watcher::Result<Event<Of>>) {
+        let known = &self.context.known;
+        match event {
+            Ok(Event::Apply((metadata, workload))) => {
+                if let Some(owner) = known.note(self.kind, &metadata, workload) {
+                    self.context.registry.poke(&owner).await;
+                }
+            }
+            Ok(Event::Delete((metadata, _))) => {
+                if let Some(owner) = known.gone(self.kind, &metadata) {
+                    self.context.registry.poke(&owner).await;
+                }
+            }
+            Ok(Event::Init) => {
+                self.lists.insert(namespace, HashSet::new());
+            }
+            Ok(Event::InitApply((metadata, workload))) => {
+                if let Some(id) = known::child_id(self.kind, &metadata) {
+                    self.lists.entry(namespace).or_default().insert(id);
+                }
+                let owner = known.note(self.kind, &metadata, workload);
+                // At the start every resource is reconciled anyway.
+                if let Some(owner) = owner.filter(|_| self.first.is_complete()) {
+                    self.context.registry.poke(&owner).await;
+                }
+            }
+            Ok(Event::InitDone) => {
+                let listed = self.lists.remove(&namespace).unwrap_or_default();
+                for owner in known.keep_only(self.kind, namespace.as_deref(), &listed) {
+                    self.context.registry.poke(&owner).await;
+                }
+                self.first.complete();
+            }
+            Err(error) => failed(self.kind.name(), &error, &self.context),
+        }
+    }
+}
