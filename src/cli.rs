@@ -249,6 +249,9 @@ pub struct Operator {
     /// Whether NetworkPolicies are made for the pods.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, env = "BUILDBOT_STATUS_NETWORK_POLICIES")]
     pub network_policies: bool,
+    /// Whether StorageClasses are watched, to name a missing one.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, env = "BUILDBOT_STATUS_STORAGE_CLASSES")]
+    pub storage_classes: bool,
     /// Where pods send their traces, such as `http://collector.observability:4318`.
     #[arg(long, value_name = "URL", env = "BUILDBOT_STATUS_POD_OTLP_ENDPOINT")]
     pub otlp_endpoint_for_pods: Option<String>,

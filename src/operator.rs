@@ -74,6 +74,7 @@ fn settings(arguments: cli::Operator) -> Settings {
         image_pull_secrets: arguments.image_pull_secret,
         namespaces: arguments.watch_namespaces.into_iter().filter(|n| !n.is_empty()).collect(),
         watch_secrets: arguments.watch_secrets,
+        storage_classes: arguments.storage_classes,
         network_policies: arguments.network_policies,
         pod_otlp_endpoint: arguments.otlp_endpoint_for_pods.filter(|url| !url.is_empty()),
         feeds_at: arguments.feeds_at,

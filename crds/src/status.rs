@@ -70,7 +70,7 @@ pub struct TargetStatus {
     #[schemars(range(min = 0, max = 999_999_999_999_999_i64))]
     pub backlog: Option<i64>,
     /// When something was last delivered.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "time")]
     pub last_delivered: Option<String>,
 }

@@ -83,7 +83,7 @@ pub(crate) enum Error {
         name: String,
     },
     /// The API server did not do it now.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", words(.source))]
     Api {
         /// What was asked.
         what: String,
@@ -99,6 +99,14 @@ pub(crate) enum Error {
     /// The object can't be read as its kind.
     #[error("the object can't be read: {0}")]
     Unreadable(String),
+}
+
+/// What the API server says, without the object that it says it in.
+pub(crate) fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(refusal) => format!("{} ({})", refusal.message, refusal.code),
+        other => other.to_string(),
+    }
 }
 
 impl Error {

@@ -10,7 +10,10 @@ pub(crate) fn pod_monitor(parent: &Parent) -> Child {
         json!({
             "spec": {
                 "selector": { "matchLabels": parent.selector() },
-                "podMetricsEndpoints": [{ "port": "metrics", "path": "/metrics" }],
+                // Figures have labels of their own, such as `endpoint`.
+                "podMetricsEndpoints": [
+                    { "port": "metrics", "path": "/metrics", "honorLabels": true },
+                ],
             },
         }),
     )

@@ -136,7 +136,9 @@ fn phase<K: Kind>(
     if let Some(fault) = fault {
         return Phase::Stalled(Said::new("False", &fault.reason, fault.message.as_str()));
     }
-    let workload = around.workload.unwrap_or_default();
+    let Some(workload) = around.workload else {
+        return Phase::Going(Said::new("False", "PodsNotReady", "its objects are being made"));
+    };
     if !workload.observed || workload.ready < workload.wanted {
         return Phase::Going(match &around.pod_problem {
             Some((reason, message)) => Said::new("False", reason, message.as_str()),
