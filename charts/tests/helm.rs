@@ -8,7 +8,7 @@ use serde_json::Value;
 use support::{CHARTS, chart, output, tool};
 
 /// Settings that switch on everything, and the usual ones.
-const VALUES: [&str; 3] = ["everything", "one-namespace", "usual"];
+const VALUES: [&str; 4] = ["everything", "one-namespace", "plain", "usual"];
 
 fn values(name: &str) -> std::path::PathBuf {
     chart("tests/values").join(format!("{name}.yaml"))
@@ -28,6 +28,22 @@ fn rendered(name: &str, values_file: &str) -> Vec<Value> {
 
 fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
     objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+#[test]
+fn k08_the_plain_manifest_is_the_chart_without_helm() {
+    let mut helm = tool("helm");
+    helm.args(["template", "buildbot-status", "--namespace", "buildbot-status"]);
+    helm.args(["--kube-version", "1.33.0", "--values"]).arg(values("plain"));
+    let text = output(helm.arg(chart(CHARTS[1])));
+    let words =
+        |line: &&str| !line.trim().starts_with("helm.sh/chart:") && !line.starts_with("# Source:");
+    let lines: Vec<&str> = text.lines().filter(words).collect();
+    let wanted = format!(
+        "# The chart buildbot-status-operator with its usual settings, for kubectl: see docs/install.md.\n{}\n",
+        lines.join("\n").replace("managed-by: Helm", "managed-by: kubectl")
+    );
+    support::same(&chart("plain").join("operator.yaml"), &wanted);
 }
 
 #[test]

@@ -1,5 +1,6 @@
+{{- /* The operator lets pods of this name to feeds, so it is the same in every release. */}}
 {{- define "operator.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+buildbot-status-operator
 {{- end }}
 
 {{- define "operator.fullname" -}}
@@ -7,6 +8,8 @@
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
 {{- else if contains (include "operator.name" .) .Release.Name }}
 {{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else if hasPrefix .Release.Name (include "operator.name" .) }}
+{{- include "operator.name" . }}
 {{- else }}
 {{- printf "%s-%s" .Release.Name (include "operator.name" .) | trunc 52 | trimSuffix "-" }}
 {{- end }}
