@@ -1,6 +1,8 @@
-# What the scripts beside it share: settings, and checks that are counted. shellcheck shell=bash
+# shellcheck shell=bash
+# What the scripts beside it share: settings, and checks that are counted.
 KUBECTL=${KUBECTL:-kubectl} HELM=${HELM:-helm}
 charts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck disable=SC2034 # used by the scripts
 repository=$(dirname "$charts")
 passed=0 failed=0
 # check WORDS COMMAND...: whether the command succeeds.

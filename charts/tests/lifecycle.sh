@@ -3,9 +3,10 @@
 # again. It needs no node, since it waits for no pod. It makes and removes the namespaces status-ops, status-ci,
 # status-other and buildbot-status, and the kinds of statustargets.dev.
 set -uo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 ops=status-ops ci=status-ci other=status-other name=status-buildbot-status-operator
-operator=(status "$charts/buildbot-status-operator" --namespace $ops)
+operator=(status "$charts/buildbot-status-operator" --namespace "$ops")
 clean() {
   k delete masters,webstatuses,mailnotifiers,httppushes --all --namespace $ci --ignore-not-found >/dev/null 2>&1
   helm uninstall status --namespace $ops --ignore-not-found >/dev/null 2>&1
@@ -16,7 +17,8 @@ clean() {
 }
 clean
 trap clean EXIT
-for namespace in $ops $ci $other; do check "namespace $namespace" k create namespace $namespace; done
+for namespace in $ops $ci $other; do check "namespace $namespace" k create namespace "$namespace"; done
+k label namespace $ops pod-security.kubernetes.io/enforce=restricted >/dev/null
 seed() { k get secret $name-seed --namespace $ops -o jsonpath='{.data}'; }
 argument() { k get deployment $name --namespace $ops -o jsonpath="{.spec.template.spec.containers[0].args}" | grep -c -- "$1"; }
 
@@ -28,6 +30,18 @@ same "all kinds are there" "$count" "$(k get crd -o name | grep -c statustargets
 check "the operator is installed" helm install "${operator[@]}"
 first=$(seed)
 check "there is a seed key, named by its day" grep -Eq '^\{"[0-9]{4}-[0-9]{2}-[0-9]{2}":"[^"]+"\}$' <<<"$first"
+soon k get pods --namespace $ops -l app.kubernetes.io/component=operator -o 'jsonpath={.items[0].metadata.name}'
+check "its pod is let in where Pod Security is restricted" \
+  k get pods --namespace $ops -l app.kubernetes.io/component=operator -o 'jsonpath={.items[0].metadata.name}'
+# What Prometheus' operator defines is held against its kinds where the cluster has them.
+monitoring=()
+k get crd podmonitors.monitoring.coreos.com >/dev/null 2>&1 ||
+  monitoring=(--set "metrics.serviceMonitor.enabled=false,metrics.podMonitor.enabled=false,metrics.prometheusRule.enabled=false")
+all() {
+  helm template "${operator[@]}" --kube-version 1.33.0 --values "$charts/tests/values/everything.yaml" \
+    --set "watchNamespaces={$ci,$other}" "${monitoring[@]}" | k apply --dry-run=server -f -
+}
+check "the API server takes all that can be set" all
 check "the examples are taken" k apply --namespace $ci -f "$repository/docs/examples/minimal"
 same "kubectl get statustargets lists them" 4 "$(k get statustargets --namespace $ci -o name | wc -l)"
 check "the operator's rights are what its work needs" "$charts/tests/rbac.sh" $name $ops
@@ -97,4 +111,4 @@ k create namespace buildbot-status >/dev/null
 check "without Helm: the kinds are applied" k apply --server-side --force-conflicts -f "$repository/crds/yaml"
 check "without Helm: the operator is applied" k apply -f "$charts/plain/operator.yaml"
 check "without Helm: it has the same rights" "$charts/tests/rbac.sh" buildbot-status-operator buildbot-status
-finish 48
+finish 50

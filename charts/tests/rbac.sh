@@ -2,6 +2,7 @@
 # rbac.sh SERVICEACCOUNT NAMESPACE [--secrets true|false] [--in "NS…" --not-in "NS…"]: what the operator may do, asked of
 # the API server that KUBECONFIG names. --in: namespaces that it watches; without it, it watches all.
 set -uo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 account=$1 own=$2; shift 2
 secrets=true inside="" outside=""
