@@ -23,6 +23,15 @@ fn a_value_without_a_comment_is_refused_by_its_name() {
 }
 
 #[test]
+fn charts_have_the_programs_version() {
+    for name in CHARTS {
+        let about = yaml(&read(&chart(name).join("Chart.yaml")));
+        assert_eq!(about["version"], env!("CARGO_PKG_VERSION"), "{name}");
+        assert_eq!(about["appVersion"], env!("CARGO_PKG_VERSION"), "{name}");
+    }
+}
+
+#[test]
 fn alert_rules_of_the_chart_are_those_of_the_documentation() {
     let (docs, files) = (support::repository("docs/alerts"), chart(CHARTS[1]).join("files"));
     let rules = |names: BTreeSet<String>| -> BTreeSet<String> {
