@@ -66,11 +66,12 @@ same "the resources stay" 4 "$(k get statustargets --namespace $ci -o name | wc 
 refused "a value that is unknown is refused" concurency helm upgrade "${operator[@]}" --set concurency=3
 
 echo "== bounds"
+manifest() { printf '{"apiVersion":"statustargets.dev/v1alpha1","kind":"WebStatus","metadata":{"name":"%s","namespace":"%s"},"spec":{"masterRef":{"name":"main"},%s}}' "$1" $ci "$2"; }
+try() { manifest bounded "$1" | k apply --dry-run=server -f -; }
+bad='"pod":{"volumes":[{"name":"v","hostPath":{"path":"/"}}]}'
+manifest older "$bad" | k apply -f - >/dev/null
 check "the policy is made" helm upgrade "${operator[@]}" --set admissionPolicy.enabled=true \
   --set 'admissionPolicy.hosts={*.example.org}' --set 'admissionPolicy.serviceTypes={ClusterIP}'
-manifest() { printf '{"apiVersion":"statustargets.dev/v1alpha1","kind":"WebStatus","metadata":{"name":"bounded","namespace":"%s"},"spec":{"masterRef":{"name":"main"},%s}}' $ci "$1"; }
-try() { manifest "$1" | k apply --dry-run=server -f -; }
-bad='"pod":{"volumes":[{"name":"v","hostPath":{"path":"/"}}]}'
 not() { ! "$@"; }
 soon not try "$bad" # a policy holds a moment after it is made
 refused "a folder of the node is refused" "spec.pod.volumes: only these kinds" try "$bad"
@@ -80,6 +81,9 @@ refused "a host of others is refused" "only these are allowed here: *.example.or
 refused "a route for all hosts is refused" "must be given here" try '"httpRoute":{"parentRefs":[{"name":"g"}]}'
 refused "a Service of another type is refused" "spec.service.type" try '"service":{"type":"NodePort"}'
 check "what is within bounds is taken" try '"ingress":{"host":"status.example.org"},"service":{"type":"ClusterIP"},"pod":{"volumes":[{"name":"v","configMap":{"name":"c"}}]},"httpRoute":{"parentRefs":[{"name":"g"}],"hostnames":["a.example.org"]}'
+check "what was there before can be labelled" k label webstatus older --namespace $ci a=b
+refused "but not be changed" "spec.pod.volumes" k patch webstatus older --namespace $ci --type=merge -p '{"spec":{"title":"x"}}'
+check "and it can be deleted" k delete webstatus older --namespace $ci --timeout=30s
 
 echo "== rollback"
 check "the first revision comes back" helm rollback status 1 --namespace $ops
@@ -111,4 +115,4 @@ k create namespace buildbot-status >/dev/null
 check "without Helm: the kinds are applied" k apply --server-side --force-conflicts -f "$repository/crds/yaml"
 check "without Helm: the operator is applied" k apply -f "$charts/plain/operator.yaml"
 check "without Helm: it has the same rights" "$charts/tests/rbac.sh" buildbot-status-operator buildbot-status
-finish 50
+finish 53
