@@ -84,6 +84,28 @@ fn the_manifest_of_the_readme_loads() {
 }
 
 #[test]
+fn manifests_of_the_how_tos_load() {
+    let mut loaded = 0;
+    for entry in support::file("../docs/how-to").read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        let page = std::fs::read_to_string(&path).unwrap();
+        // Parts of manifests are shown too: those that begin one are whole.
+        let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        for block in blocks.filter(|block| block.starts_with("apiVersion: ")) {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("status.yaml");
+            std::fs::write(&file, block).unwrap();
+            let options =
+                LoadOptions { secrets: None, without_secrets: true, without_masters: true };
+            let errors = load(&[file], &options).err();
+            assert!(errors.is_none(), "{}: {errors:?}\n{block}", path.display());
+            loaded += 1;
+        }
+    }
+    assert!(loaded >= 2, "{loaded}");
+}
+
+#[test]
 fn what_is_written_reads_back_as_the_same_resource() {
     for name in ["minimal", "full"] {
         for document in examples(name).documents {

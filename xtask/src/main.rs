@@ -8,6 +8,7 @@ mod bench;
 mod cache;
 mod faults;
 mod long;
+mod sbom;
 mod suites;
 mod tools;
 
@@ -23,7 +24,10 @@ cargo xtask COMMAND
 
   test [CARGO TEST ARGUMENTS]   install what the tests need (it says what first), run them all, print a table
   tools                         install what the tests need, and no more
-  generate                      write crds/yaml/, docs/reference/, docs/examples/ and the API's description anew
+  generate                      write crds/yaml/, docs/reference/, docs/examples/, the charts' generated parts and the
+                                API's description anew
+  sbom [--target TARGET] [--output FILE]
+                                what the program is linked from, as CycloneDX
   demo-recording [--seed N]     run the scenario against a real master (7 minutes) and write e2e/recording/
   long NAME --minutes M [--seed N]
                                 a long run: campaign; leaves a report in docs/reports/
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         "test" => test(rest),
         "tools" => tools(),
         "generate" => generate(),
+        "sbom" => sbom::run(rest),
         "demo-recording" => demo_recording(rest),
         "long" => long::run(rest),
         "bench" => bench::run(rest),
@@ -114,7 +119,16 @@ fn generate() -> Result<(), Failure> {
     let cache = Cache::open(&root())?;
     let mut command = cargo(&cache);
     command
-        .args(["test", "--quiet", "--package", "crds", "--package", "render"])
+        .args([
+            "test",
+            "--quiet",
+            "--package",
+            "crds",
+            "--package",
+            "render",
+            "--package",
+            "charts",
+        ])
         .env("UPDATE_GENERATED", "1");
     succeed(&mut command, "writing generated files")?;
     let mut api = cargo(&cache);
