@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # lab-image.sh PYTHON TAG OUT.tar: the image of the tests' peers: a Buildbot master with its workers
 # (e2e/buildbot/lab.py), the SMTP server and the receiver of pushes (e2e/peers). PYTHON is the interpreter of a virtual
-# environment with e2e/buildbot/requirements.txt. The image holds it, its libraries, git and busybox.
+# environment with e2e/buildbot/requirements.txt. The image holds it, its libraries, git and busybox. It is made again only
+# when one of these files changed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=$1 tag=$2 out=$3
 venv=$(dirname "$(dirname "$python")")
+key=$(cat "$0" "$here/mkimage.sh" "$here"/../buildbot/* "$here"/../peers/* <(echo "$python"; "$python" -VV) | sha256sum)
+if [ -e "$out" ] && [ "$(cat "$out.key" 2>/dev/null)" = "$key" ]; then exit; fi
 w=$(mktemp -d); trap 'rm -rf "$w"' EXIT
 # Its own prefix: an interpreter is found to be in use by tests from any place, /root too.
 mapfile -t of < <("$python" -c '
@@ -27,6 +30,8 @@ mkdir -p "$lib/site-packages"
 for name in buildbot buildbot-worker twistd; do
   { echo '#!/opt/python/bin/python'; tail -n +2 "$venv/bin/$name"; } >"$w/python/bin/$name"; chmod 755 "$w/python/bin/$name"
 done
+# Compiled once here, not at each start; the image's files have no times that could be compared.
+"$python" -m compileall -q -j 0 --invalidation-mode unchecked-hash -s "$w/python" -p /opt/python "$lib" >/dev/null || true
 mkdir -p "$w/lab"
 cp "$here"/../buildbot/*.py "$here"/../buildbot/master.cfg "$here"/../peers/*.py "$w/lab"
 git=$(command -v git) busybox=$(command -v busybox)
@@ -37,3 +42,4 @@ while read -r l; do files+=("$l=$l"); done < <({ find "$w/python" -name '*.so' -
 "$here/mkimage.sh" -u 65532 -w /tmp -e HOME=/tmp -e "PATH=/opt/python/bin:/usr/bin:/bin" -e PYTHONHOME=/opt/python \
   -e "PYTHONPATH=/opt/python/lib/$version/site-packages" -e PYTHONUTF8=1 -e LANG=C.UTF-8 -e PYTHONDONTWRITEBYTECODE=1 \
   -e PYTHONUNBUFFERED=1 "$tag" "$out" /opt/python/bin/python "${files[@]}"
+echo "$key" >"$out.key"
