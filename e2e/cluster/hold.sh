@@ -10,7 +10,7 @@ export CGROUP_ROOT; CGROUP_ROOT=$(group_of "$KSTATE")
 mkdir -p "$(dirname "$KSTATE")"
 end() { # STATE: ends that cluster, and leaves nothing
   KSTATE=$1 CGROUP_ROOT=$(group_of "$1") "$here/down.sh"
-  rm -rf --one-file-system "$1" "$1.lock"
+  rm -rf --one-file-system "$1" "$1.lock" "$1.out"
 }
 # Whoever holds its lock is alive. What a killed hold.sh left is ended by the next one.
 exec 8>"$KSTATE.lock"

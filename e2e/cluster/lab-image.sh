@@ -21,7 +21,7 @@ version=${of[0]} lib=$w/python/lib/${of[0]}
 mkdir -p "$w/python/bin" "$lib"
 cp "${of[1]}" "$w/python/bin/python"
 (cd "${of[2]}" && tar -cf - --exclude=__pycache__ --exclude=./site-packages --exclude=./dist-packages --exclude=./test \
-  --exclude=./idlelib --exclude=./tkinter --exclude=./ensurepip --exclude='./config-*' --exclude=./turtledemo .) | tar -C "$lib" -xf -
+  --exclude=./idlelib --exclude=./tkinter --exclude=./ensurepip --exclude='./config-*' --exclude=./turtledemo --exclude='*/tests' .) | tar -C "$lib" -xf -
 if [ ! -d "$lib/lib-dynload" ]; then cp -R "${of[4]}" "$lib/lib-dynload"; fi
 # Tests of libraries are half of their size. twisted.plugins keeps a list beside it, which must stay writable or be there.
 mkdir -p "$lib/site-packages"

@@ -11,7 +11,13 @@ use kube::{
     api::{ListParams, ObjectMeta, PostParams},
     runtime::wait::{await_condition, conditions},
 };
-use std::time::Duration;
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -67,7 +73,7 @@ subjects: [{kind: ServiceAccount, name: default}]
 #[tokio::test]
 async fn our_kinds_go_in_by_plain_apply() {
     let cluster = Cluster::shared(Tier::Control);
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/yaml");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/yaml");
     cluster.kubectl(&["apply", "--filename", folder.to_str().unwrap()]);
     let crds: Api<CustomResourceDefinition> = Api::all(cluster.client().await);
     let ours = crds.list(&ListParams::default()).await.unwrap();
@@ -82,4 +88,44 @@ async fn our_kinds_go_in_by_plain_apply() {
         let established = await_condition(crds.clone(), &name, conditions::is_crd_established());
         tokio::time::timeout(PATIENCE, established).await.expect(&name).unwrap();
     }
+}
+
+/// Set in a copy of this program that holds a cluster until it is killed.
+const HOLDS: &str = "E2E_HOLDS";
+
+#[tokio::test]
+async fn a_cluster_ends_with_its_program_however_that_ends() {
+    if let Some(file) = env::var_os(HOLDS) {
+        let cluster = Cluster::shared(Tier::Control);
+        let state = cluster.state().unwrap();
+        let init = fs::read_to_string(state.join("init.pid")).unwrap();
+        let (init, _) = init.split_once(' ').unwrap();
+        // Whole at once: the other program reads it when it is there.
+        let part = Path::new(&file).with_extension("part");
+        fs::write(&part, format!("{init} {}", state.display())).unwrap();
+        fs::rename(&part, &file).unwrap();
+        loop {
+            thread::park();
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state");
+    let mut program = Command::new(env::current_exe().unwrap());
+    program.args(["--exact", "a_cluster_ends_with_its_program_however_that_ends"]);
+    program.env(HOLDS, &file).env_remove("E2E_KUBECONFIG").env_remove("E2E_KSTATE");
+    let mut program = program.stdout(Stdio::null()).spawn().unwrap();
+    let said = e2e::wait_until("the cluster is up", 4 * PATIENCE, async || {
+        assert_eq!(program.try_wait().unwrap(), None, "it ended before its cluster was up");
+        fs::read_to_string(&file).ok()
+    })
+    .await;
+    let (init, state) = said.split_once(' ').unwrap();
+    let process = Path::new("/proc").join(init);
+    assert!(process.exists() && Path::new(state).exists());
+    program.kill().unwrap(); // no destructor runs
+    program.wait().unwrap();
+    e2e::wait_until("processes and files are gone", PATIENCE, async || {
+        (!process.exists() && !Path::new(state).exists()).then_some(())
+    })
+    .await;
 }

@@ -95,6 +95,11 @@ impl Cluster {
         self.tier
     }
 
+    /// The folder of its state, if the scripts started it.
+    pub fn state(&self) -> Option<&Path> {
+        self.state.as_deref()
+    }
+
     /// The file that says where it is and who its administrator is.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
