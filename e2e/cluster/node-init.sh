@@ -175,6 +175,7 @@ supervise kube-controller-manager kubebox kube-controller-manager --kubeconfig="
   --enable-hostpath-provisioner=true --profiling=false ${KCM_ARGS:-}
 
 if [ "$TIER" = node ]; then
+  supervise volumes podbox open /tmp/hostpath_pv
   supervise kube-scheduler kubebox kube-scheduler --kubeconfig="$C/scheduler" \
     --authentication-kubeconfig="$C/scheduler" --authorization-kubeconfig="$C/scheduler" --leader-elect=false
   cat >"$KSTATE/kubelet.yaml" <<Y

@@ -159,12 +159,23 @@ impl Space {
     }
 }
 
+impl Space {
+    /// Keeps logs and events of what failed.
+    pub fn keep_logs(&self, test: &str) {
+        report::keep(self.cluster, test, &self.watched);
+    }
+
+    /// Deletes the namespace. It goes in the cluster's own time: the next test has another.
+    pub fn delete(&self) {
+        let _ = self.cluster.try_kubectl(&["delete", "namespace", &self.name, "--wait=false"]);
+    }
+}
+
 impl Drop for Space {
     fn drop(&mut self) {
         if thread::panicking() {
-            report::keep(self.cluster, &self.name, &self.watched);
+            self.keep_logs(&self.name);
         }
-        // It goes in the cluster's own time; the next test has another.
-        let _ = self.cluster.try_kubectl(&["delete", "namespace", &self.name, "--wait=false"]);
+        self.delete();
     }
 }

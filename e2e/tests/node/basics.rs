@@ -1,8 +1,7 @@
-//! The harness's cluster with a node.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! What the tests of the operator rely on: our image runs, peers run and are found.
 
 use e2e::{
-    cluster::{Cluster, Lab, Mailbox, Receiver, Space, Tier},
+    cluster::{Cluster, Lab, Mailbox, Receiver, Space},
     wait_until,
 };
 use k8s_openapi::api::core::v1::Pod;
@@ -10,9 +9,10 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-#[tokio::test]
-async fn the_image_runs_under_the_restricted_standard_and_prints_its_version() {
-    let space = Space::new(Cluster::shared(Tier::Node), "version").await;
+pub async fn the_image_runs_under_the_restricted_standard_and_prints_its_version(
+    cluster: &'static Cluster,
+) {
+    let space = Space::new(cluster, "version").await;
     let image = &space.cluster().images().program;
     space.apply(&format!(
         "apiVersion: v1
@@ -43,9 +43,8 @@ spec:
     assert!(said.starts_with("buildbot-status "), "{said}");
 }
 
-#[tokio::test]
-async fn peers_are_found_by_name_and_through_the_ingress_controller() {
-    let space = Space::new(Cluster::shared(Tier::Node), "peers").await;
+pub async fn peers_are_found_by_name_and_through_the_ingress_controller(cluster: &'static Cluster) {
+    let space = Space::new(cluster, "peers").await;
     let lab = Lab::start(&space).await;
     let mailbox = Mailbox::start(&space).await;
     let receiver = Receiver::start(&space).await;
