@@ -9,6 +9,9 @@ use std::time::Duration;
 /// A master starts in 10 seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// Builders that build each commit on `main`.
+const BUILDS_OF_A_COMMIT: usize = 3;
+
 /// A pod with a Service of the same name. `ports` are those of the Service and of the pod.
 fn pod(space: &Space, name: &str, arguments: &[&str], ports: &[u16], probe: &str) {
     let image = &space.cluster().images().lab;
@@ -97,13 +100,19 @@ impl<'a> Lab<'a> {
         self.0.get_json("lab:8010", &format!("/api/v2/{path}")).await
     }
 
-    /// Commits, tells the master of it, and waits until the builds have ended. The seed makes the commit's content.
-    pub fn commit(&self, seed: u32) {
+    /// Commits, tells the master of it, and waits until the commit's three builds have ended. The seed makes the
+    /// commit's content.
+    pub async fn commit(&self, seed: u32) {
+        let before = self.finished().await.map_or(0, |builds| builds.len());
         let seed = seed.to_string();
         let python = ["/opt/python/bin/python", "/lab/scenario.py", "/data/lab"];
         let arguments =
             [&["exec", "lab", "--"], &python[..], &["--acts", "commit", "--seed", &seed]];
         self.0.kubectl(&arguments.concat());
+        wait_until("the commit's builds have ended", PATIENCE, async || {
+            (self.finished().await?.len() >= before + BUILDS_OF_A_COMMIT).then_some(())
+        })
+        .await;
     }
 
     /// Every build that has ended, by id; `None` while the master does not answer.

@@ -48,7 +48,7 @@ pub async fn peers_are_found_by_name_and_through_the_ingress_controller(cluster:
     let lab = Lab::start(&space).await;
     let mailbox = Mailbox::start(&space).await;
     let receiver = Receiver::start(&space).await;
-    lab.commit(1);
+    lab.commit(1).await;
     let finished = lab.finished().await.unwrap();
     assert_eq!(finished.iter().filter(|build| build.results == 0).count(), 3, "{finished:?}");
 
