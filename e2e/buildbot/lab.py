@@ -2,6 +2,8 @@
 
     lab.py create DIR [--pace P] [--auth controls|required] [--extra-builders N]
     lab.py up DIR          starts everything and waits until Ctrl-C or SIGTERM, then stops it
+    lab.py serve DIR --www PORT --url URL [--pace P] [--extra-builders N]
+                           in a pod: makes the lab if it is not there, then as `up`; its pages and REST answer to all
 
 `lab.json` in the folder holds the ports and the pace (1 is the speed of the demo's recording, 0.1 is for
 tests). Every process gets a process group of its own, so that one can be killed without the others.
@@ -63,12 +65,12 @@ def write(where, files):
             file.write(text)
 
 
-def create(folder, pace=0.1, auth=None, extra_builders=0):
+def create(folder, pace=0.1, auth=None, extra_builders=0, **more):
     folder = os.path.abspath(folder)
     os.makedirs(folder)
     www, pb, trial = free_ports(3)
     with open(os.path.join(folder, 'lab.json'), 'w', encoding='utf-8') as file:
-        json.dump({'www': www, 'pb': pb, 'try': trial, 'pace': pace, 'auth': auth, 'extra_builders': extra_builders}, file)
+        json.dump({'www': www, 'pb': pb, 'try': trial, 'pace': pace, 'auth': auth, 'extra_builders': extra_builders, **more}, file)
     shutil.copy(os.path.join(HERE, 'act.py'), folder)
     for name, files in SOURCES.items():
         bare, work = os.path.join(folder, name + '.git'), os.path.join(folder, name)
@@ -174,10 +176,22 @@ def main():
     one.add_argument('--extra-builders', type=int, default=0)
     two = commands.add_parser('up')
     two.add_argument('folder')
+    three = commands.add_parser('serve')
+    three.add_argument('folder')
+    three.add_argument('--www', type=int, required=True)
+    three.add_argument('--url', required=True)
+    three.add_argument('--pace', type=float, default=0.1)
+    three.add_argument('--extra-builders', type=int, default=0)
     a = parser.parse_args()
     if a.command == 'create':
         create(a.folder, a.pace, a.auth, a.extra_builders)
         return
+    # A container that starts again finds the lab of its predecessor, perhaps half made.
+    made = os.path.join(a.folder, 'made')
+    if a.command == 'serve' and not os.path.exists(made):
+        shutil.rmtree(a.folder, ignore_errors=True)
+        create(a.folder, a.pace, None, a.extra_builders, www=a.www, url=a.url, interface='0.0.0.0')
+        write(a.folder, {'made': ''})
     lab = Lab(a.folder)
 
     def ended(*_):

@@ -180,6 +180,10 @@ class Scenario:
             self.commit('kestrel', message, path, fate)
             self.rest(14)
 
+    def act_commit(self):
+        """One commit, three builds that go well."""
+        self.commit('kestrel', *COMMITS[0])
+
     def act_more_commits(self):
         for message, path, fate in COMMITS[4:]:
             self.commit('kestrel', message, path, fate)

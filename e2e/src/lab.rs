@@ -37,6 +37,30 @@ pub struct FinishedBuild {
     pub complete_at: i64,
 }
 
+impl FinishedBuild {
+    /// Asks for them.
+    pub(crate) const PATH: &str = "builds?complete=true&order=buildid&limit=5000";
+
+    /// From what the master answers to `builders` and to `PATH`.
+    pub(crate) fn of(builders: &Value, builds: &Value) -> Option<Vec<Self>> {
+        let names: BTreeMap<u64, &str> = builders["builders"]
+            .as_array()?
+            .iter()
+            .filter_map(|b| Some((b["builderid"].as_u64()?, b["name"].as_str()?)))
+            .collect();
+        let finished = builds["builds"].as_array()?.iter().filter_map(|b| {
+            Some(Self {
+                id: b["buildid"].as_u64()?,
+                builder: (*names.get(&b["builderid"].as_u64()?)?).to_owned(),
+                number: b["number"].as_u64()?,
+                results: b["results"].as_u64()?,
+                complete_at: b["complete_at"].as_i64()?,
+            })
+        });
+        Some(finished.collect())
+    }
+}
+
 impl Lab {
     /// Makes a lab below `parent` and starts it. `pace` 1 is the demo's speed, 0.1 is for tests.
     pub async fn start(parent: &Path, pace: f64, more: &[&str]) -> Self {
@@ -205,22 +229,7 @@ impl Lab {
     /// Every build that has ended, by id; `None` while the master does not answer.
     pub async fn finished(&self) -> Option<Vec<FinishedBuild>> {
         let builders = self.get("builders").await?;
-        let names: BTreeMap<u64, String> = builders["builders"]
-            .as_array()?
-            .iter()
-            .filter_map(|b| Some((b["builderid"].as_u64()?, b["name"].as_str()?.to_owned())))
-            .collect();
-        let builds = self.get("builds?complete=true&order=buildid&limit=5000").await?;
-        let finished = builds["builds"].as_array()?.iter().filter_map(|b| {
-            Some(FinishedBuild {
-                id: b["buildid"].as_u64()?,
-                builder: names.get(&b["builderid"].as_u64()?)?.clone(),
-                number: b["number"].as_u64()?,
-                results: b["results"].as_u64()?,
-                complete_at: b["complete_at"].as_i64()?,
-            })
-        });
-        Some(finished.collect())
+        FinishedBuild::of(&builders, &self.get(FinishedBuild::PATH).await?)
     }
 
     /// Ends everything in an orderly way.

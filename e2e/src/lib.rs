@@ -10,6 +10,7 @@
     reason = "test support: a broken set-up is a failed test"
 )]
 
+pub mod cluster;
 pub mod faults;
 mod lab;
 mod link;

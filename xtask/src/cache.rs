@@ -51,10 +51,16 @@ impl Cache {
         self.folder.join(DENY.replace('@', "-"))
     }
 
+    /// The folder of the test cluster: its programs, images and state. `KCACHE` wins.
+    pub fn cluster(&self) -> PathBuf {
+        env::var_os("KCACHE").map_or_else(|| self.folder.join("cluster"), PathBuf::from)
+    }
+
     /// What tests read to find the tools.
-    pub fn variables(&self) -> [(&'static str, PathBuf); 3] {
+    pub fn variables(&self) -> [(&'static str, PathBuf); 4] {
         [
             ("BUILDBOT_VENV", self.venv()),
+            ("KCACHE", self.cluster()),
             ("BROWSER_TOOLS", self.browser.clone()),
             ("SCREENSHOTS", self.folder.join("screenshots")),
         ]

@@ -1,12 +1,14 @@
-//! Chores of this repository: `cargo xtask test`, `tools`, `generate`, `demo-recording`, `long`, `faults`,
-//! `bench`.
+//! Chores of this repository: `cargo xtask test`, `tools`, `cluster`, `e2e`, `image`, `generate`,
+//! `demo-recording`, `long`, `faults`, `bench`.
 //!
 //! Standard library only, so that the first command on a new machine starts within seconds.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a terminal program
 
 mod bench;
 mod cache;
+mod cluster;
 mod faults;
+mod image;
 mod long;
 mod sbom;
 mod suites;
@@ -24,6 +26,12 @@ cargo xtask COMMAND
 
   test [CARGO TEST ARGUMENTS]   install what the tests need (it says what first), run them all, print a table
   tools                         install what the tests need, and no more
+  cluster up [--tier node|control] | down | status
+                                a real Kubernetes on this machine, closed off (root; the first time it builds one)
+  e2e [CARGO TEST ARGUMENTS]    the tests on a cluster: the one that KUBECONFIG names, else the one that is up,
+                                else clusters of their own
+  image [--release] [--name NAME] [--output FILE]
+                                an image of the program as a file, without a daemon; --release: static, small
   generate                      write crds/yaml/, docs/reference/, docs/examples/, the charts' generated parts and the
                                 API's description anew
   sbom [--target TARGET] [--output FILE]
@@ -50,6 +58,9 @@ fn main() -> ExitCode {
     let outcome = match command {
         "test" => test(rest),
         "tools" => tools(),
+        "cluster" => cluster::run(rest),
+        "e2e" => cluster::e2e(rest),
+        "image" => image::run(rest),
         "generate" => generate(),
         "sbom" => sbom::run(rest),
         "demo-recording" => demo_recording(rest),

@@ -1,6 +1,11 @@
 //! What the tests need and this machine may lack: says what is missing, then installs it.
 
-use crate::{Failure, cache, cache::Cache, root, succeed};
+use crate::{
+    Failure, cache,
+    cache::Cache,
+    cluster::{self, Tier},
+    root, succeed,
+};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -14,7 +19,9 @@ pub enum Wanted {
     Master,
     /// That, and what makes faults: a network whose packets are dropped, a clock that jumps.
     Faults,
-    /// That, a browser, mail servers and tools.
+    /// A Kubernetes of this machine's own, and a real Buildbot master for it.
+    Cluster(Tier),
+    /// All of that, a browser, mail servers and tools.
     Tests,
 }
 
@@ -31,6 +38,8 @@ enum Missing {
     Component(&'static str),
     /// cargo-deny, compiled.
     Deny,
+    /// Parts of the cluster, compiled or made.
+    Cluster(Tier, Vec<String>),
 }
 
 impl Missing {
@@ -47,6 +56,11 @@ impl Missing {
             Self::Deny => {
                 format!("by cargo, in some minutes: {DENY} into {}", cache.deny().display())
             }
+            Self::Cluster(_, parts) => format!(
+                "by Go and pip, in up to 20 minutes: a Kubernetes ({}) into {}",
+                parts.join(", "),
+                cache.cluster().display()
+            ),
         }
     }
 }
@@ -74,6 +88,7 @@ pub fn install(cache: &Cache, wanted: Wanted) -> Result<(), Failure> {
                 )?;
             }
             Missing::Deny => deny(cache)?,
+            Missing::Cluster(tier, _) => cluster::build(cache, *tier)?,
         }
     }
     Ok(())
@@ -103,8 +118,21 @@ fn missing(cache: &Cache, wanted: Wanted) -> Vec<Missing> {
                 .map(|(name, _)| Missing::Component(name)),
         );
     }
-    if wanted != Wanted::Master {
+    if matches!(wanted, Wanted::Faults | Wanted::Tests) {
         packages.extend(absent(&FAULTS));
+    }
+    let tier = match wanted {
+        Wanted::Cluster(tier) => Some(tier),
+        Wanted::Tests => Some(Tier::Node),
+        Wanted::Master | Wanted::Faults => None,
+    };
+    if let Some(tier) = tier {
+        packages.extend(absent(&CONTROL));
+        if tier == Tier::Node {
+            packages.extend(absent(&NODE));
+        }
+        packages.sort_unstable();
+        packages.dedup();
     }
     if !packages.is_empty() {
         missing.push(Missing::Apt(packages));
@@ -117,6 +145,13 @@ fn missing(cache: &Cache, wanted: Wanted) -> Vec<Missing> {
     }
     if wanted == Wanted::Tests && !cache.deny().join("bin/cargo-deny").exists() {
         missing.push(Missing::Deny);
+    }
+    if let Some(tier) = tier {
+        match cluster::to_build(cache, tier) {
+            Some(parts) if parts.is_empty() => {}
+            Some(parts) => missing.push(Missing::Cluster(tier, parts)),
+            None => missing.push(Missing::Cluster(tier, vec!["all of it".to_owned()])),
+        }
     }
     missing
 }
@@ -132,6 +167,28 @@ const SERVERS: [(&str, &str); 4] = [
 /// The same of what makes faults.
 const FAULTS: [(&str, &str); 3] =
     [("faketime", "/usr/bin/faketime"), ("iproute2", "/usr/bin/ss"), ("nftables", "/usr/sbin/nft")];
+
+/// The same of what a cluster without a node runs with.
+const CONTROL: [(&str, &str); 5] = [
+    ("curl", "/usr/bin/curl"),
+    ("iproute2", "/usr/bin/ss"),
+    ("openssl", "/usr/bin/openssl"),
+    ("procps", "/usr/bin/pgrep"),
+    ("socat", "/usr/bin/socat"),
+];
+
+/// The same of what a node adds.
+const NODE: [(&str, &str); 9] = [
+    ("binutils", "/usr/bin/objcopy"),
+    ("busybox-static", "/bin/busybox"),
+    ("conntrack", "/usr/sbin/conntrack"),
+    ("containerd", "/usr/bin/containerd"),
+    ("containernetworking-plugins", "/usr/lib/cni/bridge"),
+    ("ethtool", "/usr/sbin/ethtool"),
+    ("iptables", "/usr/sbin/iptables"),
+    ("nftables", "/usr/sbin/nft"),
+    ("runc", "/usr/sbin/runc"),
+];
 
 /// The packages whose file is not there.
 fn absent(packages: &[(&'static str, &str)]) -> impl Iterator<Item = &'static str> {
