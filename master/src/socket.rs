@@ -195,6 +195,7 @@ struct Reader {
 impl Reader {
     async fn run(mut self) {
         let end = self.read().await;
+        self.settings.metrics.logs_watched(0);
         // A full queue ends the connection: the end itself may wait for room.
         let _ = self.sender.send(Incoming::Lost(end)).await;
         let _ = timeout(Duration::from_secs(1), self.stream.close(None)).await;
@@ -230,6 +231,7 @@ impl Reader {
                     let wanted = watched.borrow_and_update().keys().copied().collect();
                     let result = self.follow(&consumed, &wanted, &mut next).await;
                     consumed = wanted;
+                    self.settings.metrics.logs_watched(consumed.len());
                     result
                 }
             };
