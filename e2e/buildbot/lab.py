@@ -1,6 +1,6 @@
 """A lab: one folder with two git repositories, a master and its workers, all on free loopback ports.
 
-    lab.py create DIR [--pace P] [--auth controls|required] [--extra-builders N]
+    lab.py create DIR [--pace P] [--auth controls|required] [--extra-builders N] [--dictation]
     lab.py up DIR          starts everything and waits until Ctrl-C or SIGTERM, then stops it
 
 `lab.json` in the folder holds the ports and the pace (1 is the speed of the demo's recording, 0.1 is for
@@ -63,12 +63,14 @@ def write(where, files):
             file.write(text)
 
 
-def create(folder, pace=0.1, auth=None, extra_builders=0):
+def create(folder, pace=0.1, auth=None, extra_builders=0, dictation=False):
     folder = os.path.abspath(folder)
     os.makedirs(folder)
     www, pb, trial = free_ports(3)
     with open(os.path.join(folder, 'lab.json'), 'w', encoding='utf-8') as file:
-        json.dump({'www': www, 'pb': pb, 'try': trial, 'pace': pace, 'auth': auth, 'extra_builders': extra_builders}, file)
+        json.dump({'www': www, 'pb': pb, 'try': trial, 'pace': pace, 'auth': auth, 'extra_builders': extra_builders,
+                   'dictation': dictation}, file)
+    write(folder, {'dictation.txt': ''})
     shutil.copy(os.path.join(HERE, 'act.py'), folder)
     for name, files in SOURCES.items():
         bare, work = os.path.join(folder, name + '.git'), os.path.join(folder, name)
@@ -172,11 +174,12 @@ def main():
     one.add_argument('--pace', type=float, default=0.1)
     one.add_argument('--auth', choices=['controls', 'required'])
     one.add_argument('--extra-builders', type=int, default=0)
+    one.add_argument('--dictation', action='store_true')
     two = commands.add_parser('up')
     two.add_argument('folder')
     a = parser.parse_args()
     if a.command == 'create':
-        create(a.folder, a.pace, a.auth, a.extra_builders)
+        create(a.folder, a.pace, a.auth, a.extra_builders, a.dictation)
         return
     lab = Lab(a.folder)
 

@@ -32,8 +32,20 @@ use tokio_tungstenite::{
 const QUEUE: usize = 20_000;
 /// Most bytes of one frame.
 const MAX_FRAME: usize = 16 * 1024 * 1024;
-/// All resources' events, but for log `append` and those of four segments.
-const EVERYTHING: [&str; 2] = ["*/*/*", "builds/*/properties/update"];
+/// All events that are understood, each once. `*/*/*` would bring the `append` of every log, too: a frame
+/// for whatever any step prints.
+const EVERYTHING: [&str; 10] = [
+    "builders/*/*",
+    "buildrequests/*/*",
+    "builds/*/*",
+    "builds/*/properties/update",
+    "buildsets/*/*",
+    "changes/*/*",
+    "logs/*/finished",
+    "logs/*/new",
+    "steps/*/*",
+    "workers/*/*",
+];
 /// The first number of `ping` commands.
 const PING: u64 = 1_000_000;
 
