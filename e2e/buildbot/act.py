@@ -181,8 +181,8 @@ def fuzz(s, outcome):
 def dictation(s, outcome):
     """Prints what a test writes to `dictation.txt`, as it is written, until the line `end`."""
     with open(os.path.join(LAB, 'dictation.txt'), encoding='utf-8') as file:
-        line = ''
-        while line != 'end\n':
+        line, worker = '', os.getppid()
+        while line != 'end\n' and os.getppid() == worker:
             line = file.readline()
             if line:
                 print(line, end='', flush=True)
