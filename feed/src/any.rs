@@ -4,8 +4,8 @@ mod manage;
 
 use crate::{
     BuildQuery, Consumer, ConsumerError, ConsumerHandle, ConsumerOptions, ConsumerStatus,
-    DeadLetter, Done, Feed, Follower, Item, LogError, LogWatch, ReadError, Snapshot, SnapshotLimits,
-    StateChange, User,
+    DeadLetter, Done, Feed, Follower, Item, LogError, LogWatch, ReadError, Snapshot,
+    SnapshotLimits, StateChange, User,
     http::client::{Remote, RemoteConsumer, RemoteFollower, RemoteHandle},
 };
 use master::{LogChunk, MasterState};
