@@ -178,6 +178,18 @@ def fuzz(s, outcome):
     s.out('Summary: 8 million inputs, no crash')
 
 
+def dictation(s, outcome):
+    """Prints what a test writes to `dictation.txt`, as it is written, until the line `end`."""
+    with open(os.path.join(LAB, 'dictation.txt'), encoding='utf-8') as file:
+        line, worker = '', os.getppid()
+        while line != 'end\n' and os.getppid() == worker:
+            line = file.readline()
+            if line:
+                print(line, end='', flush=True)
+            else:
+                time.sleep(0.05)
+
+
 def short(words, summary):
     def scene(s, outcome):
         for word in words:
@@ -195,6 +207,7 @@ SCENES = {
     'version': short(['git describe --tags', 'v4.2.0-17-g3fe1a20'], 'v4.2.0-17'),
     'sign': short(['gpg: using RSA key 7C1D 22A1 908F', 'kestrel_4.2.0-17_amd64.changes: signed'], 'signed'),
     'publish': short(['rsync: sent 48,113,912 bytes', 'reprepro: exported bookworm'], 'published to bookworm'),
+    'dictation': dictation,
     'smoke test': short(['$ kestreld --version', 'kestreld 4.2.0-17', '$ kestrel ping', 'PONG'], 'smoke test passed'),
 }
 # The step that a planned or forced outcome befalls, unless a plan names another.

@@ -1,6 +1,6 @@
 """A lab: one folder with two git repositories, a master and its workers, all on free loopback ports.
 
-    lab.py create DIR [--pace P] [--auth controls|required] [--extra-builders N]
+    lab.py create DIR [--pace P] [--auth controls|required] [--extra-builders N] [--dictation]
     lab.py up DIR          starts everything and waits until Ctrl-C or SIGTERM, then stops it
     lab.py serve DIR --www PORT --url URL [--pace P] [--extra-builders N]
                            in a pod: makes the lab if it is not there, then as `up`; its pages and REST answer to all
@@ -65,12 +65,14 @@ def write(where, files):
             file.write(text)
 
 
-def create(folder, pace=0.1, auth=None, extra_builders=0, **more):
+def create(folder, pace=0.1, auth=None, extra_builders=0, dictation=False, **more):
     folder = os.path.abspath(folder)
     os.makedirs(folder)
     www, pb, trial = free_ports(3)
     with open(os.path.join(folder, 'lab.json'), 'w', encoding='utf-8') as file:
-        json.dump({'www': www, 'pb': pb, 'try': trial, 'pace': pace, 'auth': auth, 'extra_builders': extra_builders, **more}, file)
+        json.dump({'www': www, 'pb': pb, 'try': trial, 'pace': pace, 'auth': auth, 'extra_builders': extra_builders,
+                   'dictation': dictation, **more}, file)
+    write(folder, {'dictation.txt': ''})
     shutil.copy(os.path.join(HERE, 'act.py'), folder)
     for name, files in SOURCES.items():
         bare, work = os.path.join(folder, name + '.git'), os.path.join(folder, name)
@@ -174,6 +176,7 @@ def main():
     one.add_argument('--pace', type=float, default=0.1)
     one.add_argument('--auth', choices=['controls', 'required'])
     one.add_argument('--extra-builders', type=int, default=0)
+    one.add_argument('--dictation', action='store_true')
     two = commands.add_parser('up')
     two.add_argument('folder')
     three = commands.add_parser('serve')
@@ -184,7 +187,7 @@ def main():
     three.add_argument('--extra-builders', type=int, default=0)
     a = parser.parse_args()
     if a.command == 'create':
-        create(a.folder, a.pace, a.auth, a.extra_builders)
+        create(a.folder, a.pace, a.auth, a.extra_builders, a.dictation)
         return
     # A container that starts again finds the lab of its predecessor, perhaps half made.
     made = os.path.join(a.folder, 'made')

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -197,6 +198,14 @@ impl Lab {
         let answer = request.body(call.to_string()).send().await.unwrap();
         let (status, text) = (answer.status(), answer.text().await.unwrap());
         assert!(status.is_success(), "{status}: {text}");
+    }
+
+    /// Has a build of the builder `dictation` (of a lab made with `--dictation`) print a line; the line
+    /// `end` ends it.
+    pub fn dictate(&self, line: &str) {
+        let file = self.folder.join("dictation.txt");
+        let mut file = fs::OpenOptions::new().append(true).open(file).unwrap();
+        file.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     /// The port of the master's interface.

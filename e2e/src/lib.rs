@@ -27,4 +27,4 @@ pub use mailbox::{Mail, Mailbox};
 pub use process::{Process, free_port, python, wait_until};
 pub use proxy::Proxy;
 pub use receiver::Receiver;
-pub use standalone::{Standalone, binary, manifests};
+pub use standalone::{Standalone, binary, figure, manifests};

@@ -17,7 +17,6 @@ pub struct Standalone {
     manifests: PathBuf,
     metrics: u16,
     process: Option<Process>,
-    http: reqwest::Client,
 }
 
 /// The built program: `BUILDBOT_STATUS`, else the one beside this test, built if need be.
@@ -84,6 +83,22 @@ spec:
     )
 }
 
+/// The sum of a metric's values, from `/metrics` at this port; with `NAME{TEXT`, of those whose labels
+/// hold the text.
+pub async fn figure(port: u16, name: &str) -> Option<f64> {
+    let (name, label) = name.split_once('{').unwrap_or((name, ""));
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+    let url = format!("http://127.0.0.1:{port}/metrics");
+    let text = http.get(url).send().await.ok()?.text().await.ok()?;
+    let mut values = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(name).filter(|rest| rest.starts_with([' ', '{'])))
+        .filter(|rest| rest.contains(label))
+        .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
+        .peekable();
+    values.peek().is_some().then(|| values.sum())
+}
+
 impl Standalone {
     /// Writes the manifests and starts the program with the data folder `name` below `parent`.
     pub fn start(parent: &Path, name: &str, manifests: &str) -> Self {
@@ -91,8 +106,7 @@ impl Standalone {
         fs::write(&file, manifests).unwrap();
         let metrics = free_port();
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
-        let mut standalone = Self { data, manifests: file, metrics, process: None, http };
+        let mut standalone = Self { data, manifests: file, metrics, process: None };
         standalone.run();
         standalone
     }
@@ -134,16 +148,14 @@ impl Standalone {
         .await;
     }
 
-    /// The sum of a metric's values, from `/metrics`.
+    /// See [`figure`].
     pub async fn figure(&self, name: &str) -> Option<f64> {
-        let url = format!("http://127.0.0.1:{}/metrics", self.metrics);
-        let text = self.http.get(url).send().await.ok()?.text().await.ok()?;
-        let mut values = text
-            .lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .peekable();
-        values.peek().is_some().then(|| values.sum())
+        figure(self.metrics, name).await
+    }
+
+    /// The port of its figures.
+    pub fn metrics(&self) -> u16 {
+        self.metrics
     }
 
     /// Seconds of processor time that it took since its last start.

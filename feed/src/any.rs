@@ -4,8 +4,8 @@ mod manage;
 
 use crate::{
     BuildQuery, Consumer, ConsumerError, ConsumerHandle, ConsumerOptions, ConsumerStatus,
-    DeadLetter, Done, Feed, Follower, Item, LogError, ReadError, Snapshot, SnapshotLimits,
-    StateChange, User,
+    DeadLetter, Done, Feed, Follower, Item, LogError, LogWatch, ReadError, Snapshot,
+    SnapshotLimits, StateChange, User,
     http::client::{Remote, RemoteConsumer, RemoteFollower, RemoteHandle},
 };
 use master::{LogChunk, MasterState};
@@ -187,6 +187,14 @@ impl AnyFeed {
         match self {
             Self::Local(feed) => feed.log(log, first, limit).await,
             Self::Remote(feed) => feed.log(log, first, limit).await,
+        }
+    }
+
+    /// See [`Feed::watch_log`]; of a feed elsewhere, [`Remote::watch_log`].
+    pub fn watch_log(&self, log: LogId) -> LogWatch {
+        match self {
+            Self::Local(feed) => feed.watch_log(log),
+            Self::Remote(feed) => feed.watch_log(log).into(),
         }
     }
 

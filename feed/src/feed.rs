@@ -2,7 +2,7 @@
 
 use crate::{
     BuildQuery, CatchUp, Consumer, ConsumerError, ConsumerOptions, ConsumerStatus, Counts,
-    Follower, Ingest, LogError, LossKind, Metrics, OpenError, Options, Parked, ReadError,
+    Follower, Ingest, LogError, LogWatch, LossKind, Metrics, OpenError, Options, Parked, ReadError,
     ReaderStatus, Report, Snapshot, SnapshotLimits, StoreError, User, consumer,
     logs::LogCache,
     publish::Publisher,
@@ -230,6 +230,12 @@ impl Feed {
     /// [`LogError`].
     pub async fn log(&self, log: LogId, first: u64, limit: u64) -> Result<LogChunk, LogError> {
         self.inner.logs.lines(log, first, limit).await
+    }
+
+    /// Has the master tell of each growth of a log, by [`model::Live::LogAppended`] to all followers,
+    /// for as long as somebody holds a watch.
+    pub fn watch_log(&self, log: LogId) -> LogWatch {
+        self.inner.logs.watch(log)
     }
 
     /// Opens a durable consumer. A new one starts at the head.

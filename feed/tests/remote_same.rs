@@ -12,11 +12,11 @@ use feed::{
     Item, LogError, LossKind, PeerState, Report, SnapshotLimits, StateChange, User,
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
-use master::{Batch, ClientError, LogChunk, LogSource, Sink as _};
+use master::{Batch, ClientError, LogChunk, LogSource, Sink as _, Watch, WatchGuard};
 use model::{BuildId, BuilderId, Change, ChangeId, Event, LogId, Position, Record, World};
 use remote::Stage;
 use served::NAME;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Runs each behaviour in process and over HTTP.
 macro_rules! the_same {
@@ -54,6 +54,7 @@ the_same!(
     builds_and_changes_are_found,
     people_are_listed_by_name_a_page_at_a_time,
     the_text_of_logs_is_read_or_the_reason_told,
+    a_log_is_watched_as_long_as_anybody_follows_it,
 );
 
 async fn consumer(stage: &Stage) -> AnyConsumer {
@@ -375,8 +376,9 @@ async fn people_are_listed_by_name_a_page_at_a_time(stage: Stage) {
     assert_eq!(stage.feed.users(None, 0).await.unwrap(), []);
 }
 
-/// A master with one log of five lines.
-struct Lines;
+/// A master with one log of five lines, and the logs whose growth it is asked to tell of.
+#[derive(Default)]
+struct Lines(Watch);
 
 impl LogSource for Lines {
     fn lines(
@@ -390,14 +392,35 @@ impl LogSource for Lines {
         let gone = ClientError::NotFound(format!("log {log}"));
         async move { if log == LogId(10) { Ok(chunk) } else { Err(gone) } }.boxed()
     }
+
+    fn watch(&self, log: LogId) -> Option<WatchGuard> {
+        Some(self.0.log(log))
+    }
 }
 
 async fn the_text_of_logs_is_read_or_the_reason_told(stage: Stage) {
     let feed = &stage.feed;
     assert_eq!(feed.log(LogId(10), 0, 10).await, Err(LogError::NoSource));
-    stage.journal.set_log_source(Arc::new(Lines));
+    stage.journal.set_log_source(Arc::new(Lines::default()));
     let chunk = feed.log(LogId(10), 3, 10).await.unwrap();
     assert_eq!(chunk, LogChunk { first: 3, text: "oline 3\noline 4\n".into() });
     let gone = feed.log(LogId(11), 0, 10).await;
     assert_eq!(gone, Err(LogError::Master(ClientError::NotFound("log 11".into()))));
+}
+
+async fn a_log_is_watched_as_long_as_anybody_follows_it(stage: Stage) {
+    let watch = Watch::default();
+    stage.journal.set_log_source(Arc::new(Lines(watch.clone())));
+    let mut watched = watch.subscribe();
+    let first = stage.feed.watch_log(LogId(10));
+    let second = stage.feed.watch_log(LogId(10));
+    let other = stage.feed.watch_log(LogId(20));
+    let are = |logs: &BTreeMap<LogId, usize>, ids: &[u64]| {
+        logs.keys().map(|log| log.0).eq(ids.iter().copied())
+    };
+    soon(watched.wait_for(|logs| are(logs, &[10, 20]))).await.unwrap();
+    drop((first, other));
+    soon(watched.wait_for(|logs| are(logs, &[10]))).await.unwrap();
+    drop(second);
+    soon(watched.wait_for(|logs| are(logs, &[]))).await.unwrap();
 }

@@ -6,7 +6,7 @@ mod session;
 
 pub(crate) use paging::PAGE;
 
-use crate::{ClientError, LogChunk, LogSource, Metrics, Settings};
+use crate::{ClientError, LogChunk, LogSource, Metrics, Settings, Watch, WatchGuard};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use model::LogId;
 use reqwest::{Response, StatusCode, header};
@@ -41,6 +41,7 @@ struct Inner {
     tls: Arc<rustls::ClientConfig>,
     session: Session,
     metrics: Metrics,
+    watch: Watch,
 }
 
 impl Client {
@@ -72,6 +73,7 @@ impl Client {
             tls,
             session: Session::new(settings.login.clone()),
             metrics: settings.metrics.clone(),
+            watch: settings.watch.clone(),
         })))
     }
 
@@ -232,6 +234,10 @@ impl LogSource for Client {
             }
         }
         .boxed()
+    }
+
+    fn watch(&self, log: LogId) -> Option<WatchGuard> {
+        Some(self.0.watch.log(log))
     }
 }
 

@@ -4,16 +4,16 @@ use crate::{
     Client, ClientError,
     assembler::{Observation, cut, heads},
     client::PAGE,
-    raw::{RawBuild, RawChange, RawRequest},
+    raw::{RawBuild, RawChange},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
-use model::{Build, BuildId, BuilderId, Buildset, BuildsetId, RequestId};
-use std::collections::BTreeMap;
-use tokio::sync::{Mutex, mpsc};
+use model::{Build, BuildId, BuilderId, Buildset, BuildsetId};
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::sync::mpsc;
 
-/// Builds read at the same time.
+/// Builds whose steps and changes are read at the same time.
 const AT_ONCE: usize = 2;
-/// Builds given on at once.
+/// Builds whose rows are asked for together, and that are given on at once.
 const BATCH: usize = 20;
 /// Most buildsets remembered while loading.
 const MAX_SETS: usize = 500;
@@ -27,17 +27,12 @@ pub(crate) async fn load(
     sink: mpsc::Sender<Observation>,
 ) -> Result<(), ClientError> {
     let rows = list(&client, below, most).await?;
-    let sets = Mutex::new(BTreeMap::new());
+    let mut sets = Sets::default();
     let mut loader = Loader::default();
     let mut first = true;
     for rows in rows.chunks(BATCH) {
         let ids: Vec<BuildId> = rows.iter().map(|row| row.id).collect();
-        let whole: Vec<Build> = stream::iter(ids)
-            .map(|id| read(&client, id, &sets))
-            .buffered(AT_ONCE)
-            .try_filter_map(|build| async move { Ok(build) })
-            .try_collect()
-            .await?;
+        let whole = read(&client, &ids, &mut sets).await?;
         let builds = whole.into_iter().filter_map(|build| loader.take(build)).collect();
         let below = loader.resume_below(rows.last().map_or(below, |row| row.id));
         if sink.send(Observation::History { builds, below }).await.is_err() {
@@ -77,52 +72,93 @@ async fn list(client: &Client, below: BuildId, most: usize) -> Result<Vec<Build>
     Ok(rows)
 }
 
-/// A build with its buildset and changes; `None` if it has gone.
+/// Buildsets that were read: builds of one are close to each other.
+#[derive(Default)]
+struct Sets(BTreeMap<BuildsetId, Buildset>);
+
+impl Sets {
+    fn insert(&mut self, id: BuildsetId, buildset: Buildset) {
+        if self.0.len() >= MAX_SETS {
+            // Loading goes to older ones.
+            self.0.pop_last();
+        }
+        self.0.insert(id, buildset);
+    }
+}
+
+/// Builds of these keys with all that belongs to them, in their order; those that have gone are left out.
 async fn read(
     client: &Client,
-    id: BuildId,
-    sets: &Mutex<BTreeMap<BuildsetId, Buildset>>,
-) -> Result<Option<Build>, ClientError> {
-    let mut build = match client.build(id).await {
-        // One build that the master cannot give must not end the rest.
-        Err(ClientError::NotFound(_) | ClientError::Garbage(_) | ClientError::Status { .. }) => {
-            return Ok(None);
+    ids: &[BuildId],
+    sets: &mut Sets,
+) -> Result<Vec<Build>, ClientError> {
+    let builds = match rows(client, ids, sets).await {
+        // One row that the master cannot give must not hide the others.
+        Err(
+            ClientError::Garbage(_) | ClientError::Status { .. } | ClientError::TooLarge { .. },
+        ) => {
+            let mut builds = Vec::with_capacity(ids.len());
+            for id in ids {
+                builds.extend(single(rows(client, &[*id], sets).await)?.into_iter().flatten());
+            }
+            builds
         }
         other => other?,
     };
-    build.changes = present(client.changes(id).await)?;
-    build.buildset = buildset(client, build.request, sets).await?;
-    Ok(Some(build))
+    stream::iter(builds)
+        .map(|build| async { single(whole(client, build).await) })
+        .buffered(AT_ONCE)
+        .try_filter_map(|build| async move { Ok(build) })
+        .try_collect()
+        .await
 }
 
-/// What is there, or nothing.
-fn present<T: Default>(read: Result<T, ClientError>) -> Result<T, ClientError> {
+/// What could be read; `None` of what the master does not give, which must not end the rest.
+fn single<T>(read: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
     match read {
-        Err(ClientError::NotFound(_)) => Ok(T::default()),
-        other => other,
+        Err(ClientError::NotFound(_) | ClientError::Garbage(_) | ClientError::Status { .. }) => {
+            Ok(None)
+        }
+        other => other.map(Some),
     }
 }
 
-async fn buildset(
+/// Builds with their properties and buildsets, in the order of their keys in `ids`: what the master gives
+/// of many at once is one request for all.
+async fn rows(
     client: &Client,
-    request: RequestId,
-    sets: &Mutex<BTreeMap<BuildsetId, Buildset>>,
-) -> Result<Buildset, ClientError> {
-    let raw: RawRequest = match client.one(&format!("api/v2/buildrequests/{request}")).await {
-        Err(ClientError::NotFound(_)) => return Ok(Buildset::default()),
+    ids: &[BuildId],
+    sets: &mut Sets,
+) -> Result<Vec<Build>, ClientError> {
+    let mut builds = client.builds(ids).await?;
+    let requests = client.buildsets_of(builds.values().map(|build| build.request)).await?;
+    let wanted: BTreeSet<BuildsetId> = requests.values().copied().collect();
+    let missing: Vec<BuildsetId> =
+        wanted.iter().copied().filter(|id| !sets.0.contains_key(id)).collect();
+    let mut own: BTreeMap<BuildsetId, Buildset> =
+        wanted.iter().filter_map(|id| Some((*id, sets.0.get(id)?.clone()))).collect();
+    for (id, buildset) in client.buildsets(&missing).await? {
+        sets.insert(id, buildset.clone());
+        own.insert(id, buildset);
+    }
+    let mut found = Vec::with_capacity(builds.len());
+    for id in ids {
+        let Some(mut build) = builds.remove(id) else { continue };
+        let buildset = requests.get(&build.request).and_then(|id| own.get(id));
+        build.buildset = buildset.cloned().unwrap_or_default();
+        found.push(build);
+    }
+    Ok(found)
+}
+
+/// The build with its steps and changes.
+async fn whole(client: &Client, mut build: Build) -> Result<Build, ClientError> {
+    build.steps = client.steps(build.id).await?;
+    build.changes = match client.changes(build.id).await {
+        Err(ClientError::NotFound(_)) => Vec::new(),
         other => other?,
     };
-    let id = model::Request::from(raw).buildset;
-    if let Some(known) = sets.lock().await.get(&id) {
-        return Ok(known.clone());
-    }
-    let buildset = present(client.buildset(id).await)?;
-    let mut sets = sets.lock().await;
-    if sets.len() >= MAX_SETS {
-        sets.pop_last();
-    }
-    sets.insert(id, buildset.clone());
-    Ok(buildset)
+    Ok(build)
 }
 
 /// Changes up to a key, newest first.

@@ -43,6 +43,13 @@ pub trait LogSource: Send + Sync {
         first: u64,
         limit: u64,
     ) -> BoxFuture<'_, Result<LogChunk, ClientError>>;
+
+    /// Has each growth of a log told by [`model::Live::LogAppended`] until the guard is dropped.
+    /// `None` where growth is told of all logs, or of none.
+    fn watch(&self, log: LogId) -> Option<WatchGuard> {
+        let _ = log;
+        None
+    }
 }
 
 /// The logs whose growth somebody watches: only their `append` frames are asked for.

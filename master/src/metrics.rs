@@ -17,6 +17,7 @@ pub struct Metrics(Arc<Figures>);
 struct Figures {
     frames: IntCounterVec,
     last_frame: IntGauge,
+    logs_watched: IntGauge,
     overflows: IntCounter,
     reconnects: IntCounterVec,
     catch_up_seconds: Histogram,
@@ -72,6 +73,10 @@ impl Metrics {
                 "last_frame_timestamp_seconds",
                 "When the master's websocket last said anything, answers to pings included.",
             ))?,
+            logs_watched: IntGauge::with_opts(opts(
+                "logs_watched",
+                "Logs whose new lines the master is asked to tell of, since somebody follows them.",
+            ))?,
             overflows: IntCounter::with_opts(opts(
                 "queue_overflows_total",
                 "Connections given up because too many frames waited to be journaled.",
@@ -110,6 +115,7 @@ impl Metrics {
         }
         register(Box::new(figures.frames.clone()))?;
         register(Box::new(figures.last_frame.clone()))?;
+        register(Box::new(figures.logs_watched.clone()))?;
         register(Box::new(figures.overflows.clone()))?;
         register(Box::new(figures.reconnects.clone()))?;
         register(Box::new(figures.catch_up_seconds.clone()))?;
@@ -122,6 +128,11 @@ impl Metrics {
     pub(crate) fn frame(&self, kind: &str) {
         self.0.frames.with_label_values(&[kind]).inc();
         self.0.last_frame.set(Timestamp::now().0);
+    }
+
+    /// The master tells of the growth of so many logs.
+    pub(crate) fn logs_watched(&self, logs: usize) {
+        self.0.logs_watched.set(i64::try_from(logs).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn overflowed(&self) {

@@ -7,7 +7,7 @@ mod builds;
 mod farm;
 mod sources;
 
-pub(crate) use builds::{RawBuild, RawLog, RawStep};
+pub(crate) use builds::{PREPARATION, RawBuild, RawLog, RawStep};
 pub(crate) use farm::{RawBuilder, RawConfig, RawProject, RawWorker};
 pub(crate) use sources::{RawBuildset, RawChange, RawRequest};
 

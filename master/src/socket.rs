@@ -32,8 +32,20 @@ use tokio_tungstenite::{
 const QUEUE: usize = 20_000;
 /// Most bytes of one frame.
 const MAX_FRAME: usize = 16 * 1024 * 1024;
-/// All resources' events, but for log `append` and those of four segments.
-const EVERYTHING: [&str; 2] = ["*/*/*", "builds/*/properties/update"];
+/// All events that are understood, each once. `*/*/*` would bring the `append` of every log, too: a frame
+/// for whatever any step prints.
+const EVERYTHING: [&str; 10] = [
+    "builders/*/*",
+    "buildrequests/*/*",
+    "builds/*/*",
+    "builds/*/properties/update",
+    "buildsets/*/*",
+    "changes/*/*",
+    "logs/*/finished",
+    "logs/*/new",
+    "steps/*/*",
+    "workers/*/*",
+];
 /// The first number of `ping` commands.
 const PING: u64 = 1_000_000;
 
@@ -195,6 +207,7 @@ struct Reader {
 impl Reader {
     async fn run(mut self) {
         let end = self.read().await;
+        self.settings.metrics.logs_watched(0);
         // A full queue ends the connection: the end itself may wait for room.
         let _ = self.sender.send(Incoming::Lost(end)).await;
         let _ = timeout(Duration::from_secs(1), self.stream.close(None)).await;
@@ -230,6 +243,7 @@ impl Reader {
                     let wanted = watched.borrow_and_update().keys().copied().collect();
                     let result = self.follow(&consumed, &wanted, &mut next).await;
                     consumed = wanted;
+                    self.settings.metrics.logs_watched(consumed.len());
                     result
                 }
             };

@@ -10,10 +10,9 @@ use std::{
 };
 
 /// What can be run long: a name, the test that is repeated, and what it does.
-const RUNS: [(&str, [&str; 4], &str); 1] = [(
+const RUNS: [(&str, [&str; 3], &str); 1] = [(
     "campaign",
     [
-        "e2e",
         "campaign",
         "k09_none_is_lost_over_cuts_and_kills",
         "a real master's scenario while connections are cut and processes killed",
@@ -24,8 +23,7 @@ const RUNS: [(&str, [&str; 4], &str); 1] = [(
 /// `long NAME --minutes M [--seed N]`
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let name = arguments.first().map_or("", String::as_str);
-    let Some((_, [package, test, case, what], variable)) =
-        RUNS.iter().find(|(known, ..)| *known == name)
+    let Some((_, [test, case, what], variable)) = RUNS.iter().find(|(known, ..)| *known == name)
     else {
         return Err(format!(
             "there is no long run {name:?}; there are: {}",
@@ -48,17 +46,8 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
         let seed = first + done;
         println!("== {name}, seed {seed}");
         let mut command = cargo(&cache);
-        command.args([
-            "test",
-            "--package",
-            package,
-            "--test",
-            test,
-            "--",
-            "--exact",
-            case,
-            "--nocapture",
-        ]);
+        // Of the workspace: so what `cargo xtask test` has built is used.
+        command.args(["test", "--workspace", "--test", test, "--", "--exact", case, "--nocapture"]);
         if command.env(variable, seed.to_string()).status().is_ok_and(|status| status.success()) {
             done += 1;
             fs::write(&state, done.to_string())

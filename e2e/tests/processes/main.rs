@@ -2,6 +2,7 @@
 //! build is told of.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod following;
 mod rig;
 
 use e2e::{Mailbox, Receiver, wait_until};

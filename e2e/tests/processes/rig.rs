@@ -1,6 +1,6 @@
 //! A master, a feed beside it, and processes of the program that read the feed.
 
-use e2e::{Lab, Mailbox, Process, Receiver, binary, free_port, manifests, wait_until};
+use e2e::{Lab, Mailbox, Process, Receiver, binary, figure, free_port, manifests, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::{
@@ -50,6 +50,11 @@ impl Part {
         self.process = Some(Process::start(&mut command, &self.output));
     }
 
+    /// The port of its figures.
+    pub fn metrics(&self) -> u16 {
+        self.metrics
+    }
+
     async fn ready(&mut self) {
         let url = format!("http://127.0.0.1:{}/readyz", self.metrics);
         wait_until("a process is ready", PATIENCE, async || {
@@ -97,9 +102,14 @@ pub struct Rig {
 impl Rig {
     /// Starts all; the feed follows the master when this returns.
     pub async fn start() -> Self {
+        Self::start_with(&["--extra-builders", "1"]).await
+    }
+
+    /// As [`Self::start`], with a lab made with these arguments.
+    pub async fn start_with(lab: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
-        let lab = Lab::start(at, 0.1, &["--extra-builders", "1"]).await;
+        let lab = Lab::start(at, 0.1, lab).await;
         let mailbox = Mailbox::start(at).await;
         let receiver = Receiver::start().await;
         let path = |name: &str| at.join(name).to_str().unwrap().to_owned();
@@ -121,11 +131,8 @@ impl Rig {
         })
         .await;
         wait_until("the feed follows the master", PATIENCE, async || {
-            let url = format!("http://127.0.0.1:{}/metrics", feed.metrics);
-            let text = reqwest::get(url).await.ok()?.text().await.ok()?;
-            let mut lines = text.lines();
-            let connected = lines.find(|l| l.starts_with("buildbot_status_master_connected"))?;
-            connected.ends_with(" 1").then_some(())
+            let connected = figure(feed.metrics, "buildbot_status_master_connected").await?;
+            (connected > 0.0).then_some(())
         })
         .await;
         let url = format!("http://{listen}/");
@@ -155,6 +162,14 @@ impl Rig {
         let text = fs::read_to_string(self.path(&format!("{manifest}.yaml"))).unwrap();
         fs::write(self.path(&format!("{name}.yaml")), format!("{text}  {line}\n")).unwrap();
         name
+    }
+
+    /// A manifest of pages on this port.
+    pub fn pages_on(&self, port: u16) -> String {
+        let text = fs::read_to_string(self.path("pages.yaml")).unwrap();
+        fs::write(self.path("pages-on.yaml"), text.replace("tcp:0:", &format!("tcp:{port}:")))
+            .unwrap();
+        "pages-on".to_owned()
     }
 
     /// Starts a process for the target in the file `manifest`.

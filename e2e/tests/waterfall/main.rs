@@ -1,55 +1,24 @@
 //! Every argument of the waterfall against a real master's data (P02): pages are asked for over HTTP, and what
 //! they must show is worked out from the master's own REST rows.
-//!
-//! One master and one standalone serve all tests: a past of 40 hours, then the scenario, then rest.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(missing_docs)] // a program of tests
 
 mod page;
 mod truth;
+mod world;
 
-use e2e::{Lab, Standalone, free_port, wait_until};
 use libtest_mimic::{Arguments, Trial};
 use page::{Key, Page};
-use std::{
-    collections::BTreeSet,
-    panic,
-    process::ExitCode,
-    sync::{Mutex, OnceLock},
-    time::{Duration, SystemTime},
-};
-use tempfile::TempDir;
-use tokio::runtime::Runtime;
-use truth::{Build, Truth};
+use std::{collections::BTreeSet, process::ExitCode, time::SystemTime};
+use truth::Build;
+use world::{WORLD, World, world};
 
-/// Builds of the past, and the seconds between them.
-const OLD: usize = 120;
-const APART: &str = "1200";
 const DAY: i64 = 86_400;
 /// Asks for all rows and all times.
 const ALL: &str = "num_events=100000&first_time=0";
 /// The words that a box says a result with, by Buildbot's code.
 const WORDS: [&str; 7] =
     ["success", "warnings", "failed", "skipped", "exception", "retry", "cancelled"];
-
-/// What the tests share.
-struct World {
-    runtime: Runtime,
-    truth: Truth,
-    /// Port of the pages.
-    port: u16,
-    /// Port of pages whose manifest sets `numEvents` to 20 and `numEventsMax` to 40.
-    narrow: u16,
-    running: Mutex<Option<(Standalone, Lab, TempDir)>>,
-}
-
-static WORLD: OnceLock<Option<World>> = OnceLock::new();
-
-/// Made by whoever needs it first; not again when that fails.
-fn world() -> &'static World {
-    let world = WORLD.get_or_init(|| panic::catch_unwind(World::new).ok());
-    world.as_ref().expect("the master or the pages did not start: the first message says why")
-}
 
 /// Tests by the names of their functions.
 macro_rules! trials {
@@ -94,119 +63,6 @@ fn main() -> ExitCode {
         drop(folder);
     }
     conclusion.exit_code()
-}
-
-fn manifests(master: u16, pages: u16, narrow: u16) -> String {
-    format!(
-        "apiVersion: statustargets.dev/v1alpha1
-kind: Master
-metadata: {{name: main}}
-spec: {{url: \"http://127.0.0.1:{master}/\"}}
----
-apiVersion: statustargets.dev/v1alpha1
-kind: WebStatus
-metadata: {{name: pages}}
-spec: {{masterRef: {{name: main}}, httpPort: \"tcp:{pages}:interface=127.0.0.1\"}}
----
-apiVersion: statustargets.dev/v1alpha1
-kind: WebStatus
-metadata: {{name: narrow}}
-spec:
-  masterRef: {{name: main}}
-  httpPort: tcp:{narrow}:interface=127.0.0.1
-  numEvents: 20
-  numEventsMax: 40
-"
-    )
-}
-
-/// Waits until the pages have so many builds.
-async fn have(port: u16, builds: usize) {
-    let recent = format!("http://127.0.0.1:{port}/one_line_per_build?numbuilds=1000");
-    let said = format!("the last {builds} to finish");
-    wait_until("the pages have every build", Duration::from_secs(300), async || {
-        reqwest::get(&recent).await.ok()?.text().await.ok()?.contains(&said).then_some(())
-    })
-    .await;
-}
-
-impl World {
-    fn new() -> Self {
-        let runtime = Runtime::new().unwrap();
-        let (port, narrow) = (free_port(), free_port());
-        let (truth, running) = runtime.block_on(async {
-            let folder = tempfile::tempdir().unwrap();
-            let mut lab = Lab::start(folder.path(), 0.1, &["--extra-builders", "1"]).await;
-            lab.grow_old(OLD, &["--apart", APART]).await;
-            let text = manifests(lab.port(), port, narrow);
-            let mut standalone = Standalone::start(folder.path(), "data", &text);
-            standalone.connected().await;
-            // It follows the master once it shows the past: what comes now is seen as it happens.
-            have(port, OLD).await;
-            lab.restart_worker("birch").await;
-            lab.force_integration().await;
-            let acts = "commits,branch,library,results,try,cancel";
-            let mut scenario = lab.scenario(1, acts);
-            let ended = wait_until("the scenario ends", Duration::from_secs(300), async || {
-                scenario.ended()
-            });
-            assert!(ended.await.success(), "{}", scenario.printed());
-            let truth = Truth::ask(&lab).await;
-            assert!(truth.builds.len() > OLD + 20, "{} builds", truth.builds.len());
-            for port in [port, narrow] {
-                have(port, truth.builds.len()).await;
-            }
-            (truth, (standalone, lab, folder))
-        });
-        Self { runtime, truth, port, narrow, running: Mutex::new(Some(running)) }
-    }
-
-    fn get(&self, port: u16, path: &str) -> String {
-        let url = format!("http://127.0.0.1:{port}/{path}");
-        self.runtime.block_on(async {
-            let answer = reqwest::get(&url).await.unwrap();
-            let (status, text) = (answer.status(), answer.text().await.unwrap());
-            assert_eq!(status, 200, "{url}: {text}");
-            text
-        })
-    }
-
-    fn page(&self, query: &str) -> Page {
-        Page::read(self.get(self.port, &format!("waterfall?{query}")))
-    }
-
-    /// The master's builds that are so: some, and not all.
-    fn some(&self, is: impl Fn(&Build) -> bool) -> BTreeSet<Key> {
-        let keys: BTreeSet<Key> =
-            self.truth.builds.iter().filter(|b| is(b)).map(Build::key).collect();
-        assert!(!keys.is_empty(), "the master has no such build");
-        assert!(keys.len() < self.truth.builds.len(), "all of the master's builds are such");
-        keys
-    }
-
-    /// Names of the builders that are so, sorted: some, and not all.
-    fn builders(&self, is: impl Fn(&truth::Builder) -> bool) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.truth.builders.iter().filter(|b| is(b)).map(|b| b.name.clone()).collect();
-        names.sort();
-        assert!(!names.is_empty() && names.len() < self.truth.builders.len(), "{names:?}");
-        names
-    }
-
-    /// Changes that are so: some, and not all.
-    fn changes(&self, is: impl Fn(&truth::Change) -> bool) -> BTreeSet<u64> {
-        let ids: BTreeSet<u64> =
-            self.truth.changes.iter().filter(|c| is(c)).map(|c| c.id).collect();
-        assert!(!ids.is_empty() && ids.len() < self.truth.changes.len(), "{ids:?}");
-        ids
-    }
-
-    /// A full minute at which about half of the builds had ended: the page's finest measure.
-    fn middle(&self) -> i64 {
-        let mut ends: Vec<i64> = self.truth.builds.iter().map(|b| b.end).collect();
-        ends.sort_unstable();
-        ends[ends.len() / 2] / 60 * 60
-    }
 }
 
 fn encoded(text: &str) -> String {

@@ -1,8 +1,11 @@
 //! What the master says of itself over REST.
 
-use e2e::Lab;
+use e2e::{Lab, wait_until};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// A configured builder.
 pub struct Builder {
@@ -55,7 +58,8 @@ pub struct Truth {
 }
 
 async fn list(lab: &Lab, path: &str, kind: &str) -> Vec<Value> {
-    let answer = lab.get(path).await.unwrap_or_else(|| panic!("no answer: {path}"));
+    // The master loses the end of an answer now and then.
+    let answer = wait_until(path, Duration::from_secs(120), async || lab.get(path).await).await;
     answer[kind].as_array().unwrap_or_else(|| panic!("{path}: {answer}")).clone()
 }
 

@@ -4,6 +4,9 @@
 //! of any size costs memory for one chunk only. Logs of running builds are passed through.
 
 mod disk;
+mod watch;
+
+pub use watch::LogWatch;
 
 use crate::{LogError, shared::Shared, store::tables::LOGS};
 use disk::{Disk, Key};
@@ -64,6 +67,12 @@ impl LogCache {
 
     pub(crate) fn set_source(&self, source: Arc<dyn LogSource>) {
         *self.source.write().unwrap_or_else(|e| e.into_inner()) = Some(source);
+    }
+
+    /// See [`crate::Feed::watch_log`].
+    pub(crate) fn watch(&self, log: LogId) -> LogWatch {
+        let source = self.source.read().unwrap_or_else(|e| e.into_inner());
+        source.as_ref().and_then(|source| source.watch(log)).into()
     }
 
     /// See [`crate::Feed::log`].

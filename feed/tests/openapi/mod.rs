@@ -19,6 +19,8 @@ pub enum Answer {
     Json(&'static str),
     /// Server-sent events of [`EphemeralItem`].
     Events,
+    /// Server-sent events of which there are none.
+    Silence,
     /// 204.
     Nothing,
 }
@@ -42,7 +44,7 @@ fn sent<T: JsonSchema>() -> Option<Schema> {
 
 /// All operations, in the order of the routes.
 pub fn operations() -> Vec<Operation> {
-    use Answer::{Events, Json, Nothing};
+    use Answer::{Events, Json, Nothing, Silence};
     let operation = |method, path, summary, query, body, answer| Operation {
         method,
         path,
@@ -74,6 +76,12 @@ pub fn operations() -> Vec<Operation> {
             Json("Users"),
         ),
         get("/v1/logs/{id}", "Lines of a log", sent::<LinesQuery>(), Json("Lines")),
+        get(
+            "/v1/logs/{id}/watch",
+            "Has growth of a log told on `/v1/events` for as long as this stream is open",
+            None,
+            Silence,
+        ),
         get("/v1/consumers", "Figures of all consumers", None, Json("Consumers")),
         get("/v1/consumers/{name}", "Figures of one consumer", None, Json("ConsumerStatus")),
         delete("/v1/consumers/{name}", "Forgets a consumer with its state and dead letters"),
@@ -249,6 +257,10 @@ fn described(operation: &Operation) -> Value {
                 "Named by an EphemeralItem's `type`, with its `data`; the id is for \
                  `Last-Event-ID`",
             );
+            ("200", json!({ "description": "Well", "content": { "text/event-stream": events } }))
+        }
+        Answer::Silence => {
+            let events = stream("No events: comments, as a sign of life");
             ("200", json!({ "description": "Well", "content": { "text/event-stream": events } }))
         }
         Answer::Nothing => ("204", json!({ "description": "Done" })),

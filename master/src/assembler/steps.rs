@@ -113,10 +113,11 @@ impl Assembler {
         let Some(step) = build.steps.iter_mut().find(|s| s.id == step_id) else { return };
         if merge_log(&mut step.logs, log.clone()) && journaled {
             let step = step.clone();
-            self.effects.dirty.open.insert(id);
             self.effects.live.push(if appended {
+                // Passes by: a log that is followed would have its build written for each line.
                 Live::LogAppended { build: id, log }
             } else {
+                self.effects.dirty.open.insert(id);
                 Live::StepChanged { build: id, step }
             });
         }

@@ -5,13 +5,19 @@ use crate::{
     ClientError, Fingerprint,
     assembler::{Need, Observation},
     raw::{
-        RawBuild, RawBuilder, RawBuildset, RawChange, RawConfig, RawLog, RawProject, RawRequest,
-        RawStep, RawWorker, property_map, row, rows,
+        PREPARATION, RawBuild, RawBuilder, RawBuildset, RawChange, RawConfig, RawLog, RawProject,
+        RawRequest, RawStep, RawWorker, property_map, row, rows,
     },
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use model::{
-    Build, BuildId, Buildset, BuildsetId, Change, Log, Outcome, Properties, Request, Step,
+    Build, BuildId, Buildset, BuildsetId, Change, Log, Outcome, Properties, Request, RequestId,
+    Step,
+};
+use serde::de::DeserializeOwned;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
 };
 
 /// Most changes of one build; the newest.
@@ -128,6 +134,57 @@ impl Client {
         Ok(Observation::Workers(all.into_iter().map(Into::into).collect()))
     }
 
+    /// Rows of builds with their properties, without those that are gone.
+    pub(crate) async fn builds(
+        &self,
+        ids: &[BuildId],
+    ) -> Result<BTreeMap<BuildId, Build>, ClientError> {
+        let rows: Vec<RawBuild> = self.many("builds", "buildid", ids, "&property=*").await?;
+        let builds = rows.into_iter().map(Build::from);
+        Ok(builds.filter(|b| ids.contains(&b.id)).map(|b| (b.id, b)).collect())
+    }
+
+    /// Which buildset each of these requests is of.
+    pub(crate) async fn buildsets_of(
+        &self,
+        requests: impl Iterator<Item = RequestId>,
+    ) -> Result<BTreeMap<RequestId, BuildsetId>, ClientError> {
+        let ids: BTreeSet<RequestId> = requests.collect();
+        let ids: Vec<RequestId> = ids.into_iter().collect();
+        let rows: Vec<RawRequest> = self.many("buildrequests", "buildrequestid", &ids, "").await?;
+        Ok(rows.into_iter().map(Request::from).map(|r| (r.id, r.buildset)).collect())
+    }
+
+    /// Buildsets with their properties, without those that are gone.
+    pub(crate) async fn buildsets(
+        &self,
+        ids: &[BuildsetId],
+    ) -> Result<Vec<(BuildsetId, Buildset)>, ClientError> {
+        let rows: Vec<RawBuildset> = self.many("buildsets", "bsid", ids, "").await?;
+        let rows = rows.into_iter().map(Buildset::from).filter(|b| ids.contains(&b.id));
+        let with_properties = |buildset: Buildset| async move {
+            let properties = self.buildset_properties(buildset.id).await?;
+            Ok((buildset.id, Buildset { properties, ..buildset }))
+        };
+        stream::iter(rows).map(with_properties).buffered(2).try_collect().await
+    }
+
+    /// The rows of a collection with one of these keys: a repeated field is an `or`.
+    async fn many<T: DeserializeOwned>(
+        &self,
+        collection: &str,
+        key: &str,
+        ids: &[impl Display],
+        more: &str,
+    ) -> Result<Vec<T>, ClientError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: String = ids.iter().map(|id| format!("{key}={id}&")).collect();
+        // A master that ignores the keys must not send its whole table.
+        self.list(&format!("api/v2/{collection}?{keys}limit={}{more}", ids.len())).await
+    }
+
     pub(crate) async fn buildset(&self, id: BuildsetId) -> Result<Buildset, ClientError> {
         let raw: RawBuildset = self.one(&format!("api/v2/buildsets/{id}")).await?;
         let properties = self.buildset_properties(id).await?;
@@ -150,12 +207,14 @@ impl Client {
         Ok(build)
     }
 
-    async fn steps(&self, id: BuildId) -> Result<Vec<Step>, ClientError> {
+    pub(crate) async fn steps(&self, id: BuildId) -> Result<Vec<Step>, ClientError> {
         let path = format!("api/v2/builds/{id}/steps?limit={MAX_STEPS}");
         let raw: Vec<RawStep> = self.list(&path).await?;
         let with_logs = |raw: RawStep| async move {
             let mut step = Step::from(raw);
-            if step.started_at.is_some() {
+            // The master's own step has a log only where it failed.
+            let own = step.name == PREPARATION && step.outcome == Some(Outcome::Success);
+            if step.started_at.is_some() && !own {
                 let path = format!("api/v2/steps/{}/logs?limit={MAX_STEPS}", step.id);
                 let logs: Vec<RawLog> = self.list(&path).await?;
                 step.logs = logs.into_iter().map(Log::from).collect();

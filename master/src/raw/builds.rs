@@ -8,7 +8,7 @@ use model::{
 use serde::Deserialize;
 
 /// The step that a master adds for itself; the specification's pages don't have it.
-const PREPARATION: &str = "worker_preparation";
+pub(crate) const PREPARATION: &str = "worker_preparation";
 
 #[derive(Deserialize)]
 pub(crate) struct RawBuild {

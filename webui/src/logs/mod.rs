@@ -4,15 +4,17 @@
 //! chunks, each is rendered and sent before the next is asked for, and a page shows a
 //! [`Window`] of lines with links to the others.
 
+mod follow;
 mod lines;
 mod stream;
 mod window;
 
+pub use follow::{Progress, follow};
 pub use lines::{Lines, is_error, plain};
-pub use stream::{Aside, Progress, follow, html, text};
+pub use stream::{Aside, html, text};
 pub use window::{BadWindow, PAGE, Window};
 
-use feed::{AnyFeed, LogError};
+use feed::{AnyFeed, LogError, LogWatch};
 use futures_util::{FutureExt, future::BoxFuture};
 use master::LogChunk;
 use model::LogId;
@@ -32,6 +34,12 @@ pub trait LogText: std::fmt::Debug + Send + Sync {
         first: u64,
         limit: u64,
     ) -> BoxFuture<'_, Result<LogChunk, LogError>>;
+
+    /// Has growth of a log told for as long as the watch is held; `None` where nobody tells.
+    fn watch(&self, log: LogId) -> Option<LogWatch> {
+        let _ = log;
+        None
+    }
 }
 
 impl LogText for AnyFeed {
@@ -42,5 +50,9 @@ impl LogText for AnyFeed {
         limit: u64,
     ) -> BoxFuture<'_, Result<LogChunk, LogError>> {
         self.log(log, first, limit).boxed()
+    }
+
+    fn watch(&self, log: LogId) -> Option<LogWatch> {
+        Some(self.watch_log(log))
     }
 }

@@ -2,22 +2,12 @@
 
 use super::{CHUNK, Lines, LogText, Window, plain};
 use crate::text::escape;
-use axum::response::sse::Event;
 use bytes::Bytes;
 use feed::LogError;
 use futures_util::{Stream, StreamExt, stream};
 use master::LogChunk;
 use model::{LogId, LogKind};
-use std::{convert::Infallible, sync::Arc, time::Duration};
-
-/// How often an unfinished log is looked at.
-const PACE: Duration = Duration::from_secs(1);
-/// After how many looks without news the source is asked all the same: the master tells of
-/// new lines only while somebody watches.
-const PATIENCE: u32 = 3;
-
-/// After how many failures in a row a reader is left to load the page again.
-const FAILURES: u32 = 60;
+use std::{convert::Infallible, sync::Arc};
 
 /// What stands before and after the lines of a page.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +70,7 @@ pub fn html(
 }
 
 /// Compression asks a body once more after its end, which an `unfold` does not survive.
-fn ended_once<S: Stream>(stream: S) -> impl Stream<Item = S::Item> + use<S> {
+pub(super) fn ended_once<S: Stream>(stream: S) -> impl Stream<Item = S::Item> + use<S> {
     stream.fuse()
 }
 
@@ -107,61 +97,4 @@ pub fn text(
         }
     });
     ended_once(chunks)
-}
-
-/// How far a log that is written has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Lines so far.
-    pub lines: u64,
-    /// Whether no more come.
-    pub complete: bool,
-}
-
-/// Lines as they are written, from line `next` (from 0) on: `lines` events with HTML, then
-/// `end`. `progress` tells how far the log is, `None` once it is unknown.
-pub fn follow<P: Fn() -> Option<Progress> + Send + 'static>(
-    source: Arc<dyn LogText>,
-    (log, kind): (LogId, LogKind),
-    next: u64,
-    progress: P,
-) -> impl Stream<Item = Result<Event, Infallible>> + Send + use<P> {
-    let state = (source, Lines::new(kind), next, progress, 0u32);
-    let events = stream::unfold(Some(state), move |state| async move {
-        let (source, mut renderer, mut next, progress, mut idle) = state?;
-        let mut failures = 0u32;
-        loop {
-            let now = progress();
-            let done = now.is_none_or(|p| p.complete);
-            if done || idle >= PATIENCE || now.is_some_and(|p| p.lines > next) {
-                idle = 0;
-                match source.lines(log, next, CHUNK).await {
-                    Ok(chunk) if !chunk.text.is_empty() => {
-                        let mut out = String::new();
-                        renderer.chunk(&chunk, &mut out);
-                        renderer.end(&mut out);
-                        next = chunk.first + chunk.count();
-                        // Each line of HTML is a paragraph; line feeds mean nothing between them.
-                        let event =
-                            Event::default().event("lines").data(out.replace(['\n', '\r'], ""));
-                        return Some((Ok(event), Some((source, renderer, next, progress, idle))));
-                    }
-                    Ok(_) if done => {
-                        return Some((Ok(Event::default().event("end").data("end")), None));
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::debug!(%log, %error, "lines of a watched log are not to be had now");
-                        failures += 1;
-                    }
-                }
-                if now.is_none() || failures > FAILURES {
-                    return Some((Ok(Event::default().event("end").data("end")), None));
-                }
-            }
-            idle += 1;
-            tokio::time::sleep(PACE).await;
-        }
-    });
-    ended_once(events)
 }

@@ -8,10 +8,12 @@ use super::{
 };
 use crate::{
     Ask, Html, PageError,
-    view::{BuildRow, BuilderView},
+    view::{BuildRow, BuilderView, slim},
 };
+use feed::BuildQuery;
 use minijinja::{Value, context};
-use model::{Buildset, Properties, Request};
+use model::{Build, Buildset, Properties, Request};
+use std::borrow::Cow;
 
 /// The most builds that `numbuilds` may ask for.
 const MOST: i64 = 1000;
@@ -67,20 +69,42 @@ fn is_text_of(value: &serde_json::Value, text: &str) -> bool {
     }
 }
 
-/// The page of the builder `name`.
+/// How many finished builds the page shows.
+fn count(ask: &Ask<'_>) -> Result<i64, PageError> {
+    let usual = i64::from(ask.site.spec.builder_numbuilds());
+    Ok(ask.query.number("numbuilds", 1..=MOST)?.unwrap_or(usual))
+}
+
+/// The builds that the page needs of the journal: those that memory has not.
+///
+/// # Errors
+/// As [`page`].
+pub fn wanted(ask: &Ask<'_>, name: &str) -> Result<Option<BuildQuery>, PageError> {
+    let builder = find::builder(ask, name)?;
+    let count = usize::try_from(count(ask)?).unwrap_or(usize::MAX);
+    let most = if Wanted::of(ask).is_empty() { count } else { SEARCHED };
+    // One more shows whether there is more to show.
+    let missing = (most + 1).saturating_sub(builder.finished().count());
+    let below = builder.builds().next_back().map(|b| b.number);
+    if missing == 0 || ask.view.horizon().is_none() || below == Some(1) {
+        return Ok(None);
+    }
+    Ok(Some(BuildQuery { builder: Some(builder.builder.id), below, limit: missing }))
+}
+
+/// The page of the builder `name`; `older` is what the journal has of what is [`wanted`].
 ///
 /// # Errors
 /// 404 for an unknown builder, 400 for a bad argument, 500 when the template fails.
-pub fn page(ask: &Ask<'_>, name: &str) -> Result<Html, PageError> {
+pub fn page(ask: &Ask<'_>, name: &str, older: &[Build]) -> Result<Html, PageError> {
     let builder = find::builder(ask, name)?;
-    let usual = i64::from(ask.site.spec.builder_numbuilds());
-    let count = ask.query.number("numbuilds", 1..=MOST)?.unwrap_or(usual);
+    let count = count(ask)?;
     let wanted = Wanted::of(ask);
     let selection = selection(ask);
     let kept = |build: &&BuildRow| {
         of_branch(&selection, build)
             && (wanted.is_empty()
-                || ask.view.full(build.id).is_some_and(|full| wanted.matches(&full.properties)))
+                || full(ask, build, older).is_some_and(|full| wanted.matches(&full.properties)))
     };
     let running: Vec<Value> = builder
         .running()
@@ -89,7 +113,9 @@ pub fn page(ask: &Ask<'_>, name: &str) -> Result<Html, PageError> {
         .map(|b| build_line(ask, builder, b))
         .collect();
     let searched = if wanted.is_empty() { usize::MAX } else { SEARCHED };
-    let mut recent = builder.finished().take(searched).map(|b| &**b).filter(&kept);
+    let below = slim(older);
+    let finished = builder.finished().map(|b| &**b).chain(&below);
+    let mut recent = finished.take(searched).filter(&kept);
     let lines: Vec<Value> = recent
         .by_ref()
         .take(usize::try_from(count).unwrap_or(usize::MAX))
@@ -116,6 +142,14 @@ pub fn page(ask: &Ask<'_>, name: &str) -> Result<Html, PageError> {
             waterfall => format!("waterfall{}", crate::Query::default().with("builder", builder.name())),
         },
     )
+}
+
+/// All that is known of a build, in memory or not.
+fn full<'a>(ask: &Ask<'_>, build: &BuildRow, older: &'a [Build]) -> Option<Cow<'a, Build>> {
+    match older.iter().find(|b| b.id == build.id) {
+        Some(build) => Some(Cow::Borrowed(build)),
+        None => ask.view.full(build.id).map(Cow::Owned),
+    }
 }
 
 /// A request that waits, if it satisfies what is wanted.

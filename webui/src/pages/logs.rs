@@ -180,9 +180,9 @@ fn try_live(
     let first = app.ask(uri, headers, |ask| ask.query.number("first", 1..=i64::MAX))?.unwrap_or(1);
     let next = u64::try_from(first).unwrap_or(1) - 1;
     let (log, kind) = named.what();
-    let (build, app) = (named.build.id, app.clone());
+    let (build, changed, app) = (named.build.id, app.view.subscribe(), app.clone());
     let progress = move || progress(&app, build, log);
-    let events = follow(named.source, (log, kind), next, progress);
+    let events = follow(named.source, (log, kind), next, progress, changed);
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 

@@ -31,7 +31,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use feed::BuildQuery;
+use feed::{AnyFeed, BuildQuery};
 use model::{Build, BuilderId};
 use percent_encoding::percent_decode_str;
 use std::sync::Arc;
@@ -111,7 +111,14 @@ async fn recent(State(app): Shelf, uri: Uri, headers: HeaderMap) -> Response {
 
 async fn builder(State(app): Shelf, uri: Uri, headers: HeaderMap) -> Response {
     let parts = parts(&uri);
-    app.page(&uri, &headers, |ask| builder::page(ask, part(&parts, 1)))
+    let name = part(&parts, 1);
+    let wanted = app.ask(&uri, &headers, |ask| builder::wanted(ask, name));
+    // The page says what is wrong with the address.
+    let older = match (wanted, &app.feed) {
+        (Ok(Some(query)), Some(feed)) => read(feed, query).await,
+        _ => Ok(Vec::new()),
+    };
+    app.page(&uri, &headers, |ask| builder::page(ask, name, &older?))
 }
 
 async fn worker_list(State(app): Shelf, uri: Uri, headers: HeaderMap) -> Response {
@@ -146,8 +153,22 @@ async fn change(State(app): Shelf, uri: Uri, headers: HeaderMap) -> Response {
     app.page(&uri, &headers, |ask| changes::page(ask, &found?))
 }
 
+/// Builds of the journal, however many, in answers of bounded size.
+async fn read(feed: &AnyFeed, mut query: BuildQuery) -> Result<Vec<Build>, PageError> {
+    let mut builds = Vec::new();
+    let most = query.limit;
+    while builds.len() < most {
+        query.limit = (most - builds.len()).min(BuildQuery::MAX);
+        let more = feed.builds(query).await.map_err(|error| unreadable(&error))?;
+        let Some(last) = more.last() else { break };
+        query.below = Some(if query.builder.is_some() { last.number } else { last.id.0 });
+        builds.extend(more);
+    }
+    Ok(builds)
+}
+
 /// The 503 of a journal that does not answer.
-fn unreadable(error: &feed::ReadError) -> PageError {
+pub(crate) fn unreadable(error: &feed::ReadError) -> PageError {
     tracing::warn!(%error, "a page cannot read the journal");
     PageError::new(503, "Not to be read now", format!("The journal does not answer: {error}."))
 }

@@ -208,6 +208,7 @@ impl View {
                 break;
             };
             self.builds.remove(&id);
+            self.forgot = true;
             if let Some(builder) = self.builders.get_mut(&builder) {
                 builder.builds.remove(&number);
             }

@@ -109,9 +109,10 @@ async fn run(shared: &Shared, feed: &AnyFeed, mut follower: AnyFollower, limits:
     let (older, mut arrived) = tokio::sync::mpsc::channel(1);
     let page = |query| feed.builds(query);
     let backfill = async {
-        // From the newest on: the snapshot has gaps where a builder built more than its share.
+        // From the newest on: the snapshot has gaps where a builder built more than its share. One
+        // page more than there is room for shows whether the journal has older ones.
         let (mut below, mut count) = (None, 0);
-        while count < limits.builds {
+        while count <= limits.builds {
             let query = BuildQuery { builder: None, below, limit: PAGE };
             let builds = match page(query).await {
                 Ok(builds) => builds,

@@ -13,7 +13,7 @@ mod rows;
 pub use builder::{Activity, BuilderView};
 pub use follow::{Limits, Shared, follow};
 pub use names::Name;
-pub use rows::{BuildRow, LogRow, StampRow, StepRow};
+pub use rows::{BuildRow, LogRow, StampRow, StepRow, slim};
 
 use master::MasterState;
 use model::{
@@ -56,6 +56,8 @@ pub struct View {
     requests: BTreeMap<RequestId, Request>,
     buildsets: BTreeMap<BuildsetId, Buildset>,
     happenings: VecDeque<Happening>,
+    /// Whether builds were dropped, so that the journal holds older ones.
+    forgot: bool,
 }
 
 /// What the master says of itself.
@@ -69,6 +71,15 @@ pub struct Meta {
     pub buildbot_url: String,
     /// Buildbot's version.
     pub version: String,
+}
+
+/// Down to when all builds are known of those that began between `first` and `last`, if none takes
+/// longer than `longest` seconds; but never more than a quarter of that time later. A full minute,
+/// as pages measure.
+pub fn margin(first: Timestamp, last: Timestamp, longest: u64) -> Timestamp {
+    let later = longest.min(last.seconds_since(first) / 4);
+    let at = first.0.saturating_add_unsigned(later);
+    Timestamp(at.saturating_add(59).div_euclid(60) * 60)
 }
 
 impl View {
@@ -116,6 +127,20 @@ impl View {
     /// All builds in memory, highest key first, running ones included.
     pub fn builds(&self) -> impl DoubleEndedIterator<Item = &Arc<BuildRow>> {
         self.builds.values().rev()
+    }
+
+    /// Down to when memory holds all builds; the journal has older ones. `None` where memory
+    /// holds all there are.
+    pub fn horizon(&self) -> Option<Timestamp> {
+        if !self.forgot {
+            return None;
+        }
+        // Builds begin in the order of their keys. One that takes long ends among later ones:
+        // as long as the longest that is known counts as usual.
+        let finished = || self.builds.values().filter(|b| b.outcome.is_some());
+        let (first, last) = (finished().next()?.started_at, finished().next_back()?.started_at);
+        let longest = finished().map(|b| b.seconds(b.started_at)).max()?;
+        Some(margin(first, last, longest))
     }
 
     /// Running builds, highest key first.

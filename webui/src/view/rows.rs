@@ -114,6 +114,12 @@ pub struct LogRow {
 impl BuildRow {
     /// The slim form of a build; a finished one carries its full form packed.
     pub(super) fn new(build: &Build, names: &mut Names) -> Self {
+        let full = if build.outcome.is_some() { pack(build) } else { Box::default() };
+        Self { full, ..Self::slim(build, names) }
+    }
+
+    /// The slim form alone.
+    fn slim(build: &Build, names: &mut Names) -> Self {
         let committers = build.changes.iter().filter_map(|c| c.committer.as_deref());
         let mut committers: Vec<&str> = committers.collect();
         committers.sort_unstable();
@@ -147,7 +153,7 @@ impl BuildRow {
             committers: committers.into_iter().map(|c| names.get(c)).collect(),
             tests_failed: failed.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
             steps: build.steps.iter().map(|s| StepRow::new(s, names)).collect(),
-            full: if build.outcome.is_some() { pack(build) } else { Box::default() },
+            full: Box::default(),
         }
     }
 
@@ -222,6 +228,12 @@ impl StepRow {
     pub fn seconds(&self, now: Timestamp) -> u64 {
         self.started_at.map_or(0, |start| self.complete_at.unwrap_or(now).seconds_since(start))
     }
+}
+
+/// The slim forms of builds that are not kept in memory, without their full ones.
+pub fn slim<'a>(builds: impl IntoIterator<Item = &'a Build>) -> Vec<BuildRow> {
+    let mut names = Names::default();
+    builds.into_iter().map(|build| BuildRow::slim(build, &mut names)).collect()
 }
 
 /// Packs a build. Writing to memory does not fail; were it to, the build page would say

@@ -170,11 +170,18 @@ impl Args {
                 || change.committer.as_deref().is_some_and(|who| self.is_by(who)))
     }
 
+    /// The lower edge of a page that is made of memory: that of the arguments, or down to where
+    /// memory is complete.
+    pub fn lower_edge(&self, view: &View) -> Timestamp {
+        let since = self.since.unwrap_or(Timestamp(0));
+        view.horizon().map_or(since, |horizon| horizon.max(since))
+    }
+
     /// Picks what is laid out. Work follows the page's size, not that of history, unless a
     /// filter leaves most of it out.
     pub fn gather(&self, ask: &Ask<'_>, builders: &[&BuilderView]) -> Input {
         let top = self.last_time.unwrap_or(ask.now);
-        let since = self.since.unwrap_or(Timestamp(0));
+        let since = self.lower_edge(ask.view);
         let old = |b: &BuildRow| b.complete_at.is_some_and(|end| end <= since);
         let mut columns: Vec<Column> = builders
             .iter()
@@ -183,7 +190,7 @@ impl Args {
                 // A build takes a row or more, so more than that many never fit; one beyond
                 // says that there are older ones.
                 let builds = due
-                    .take_while(|b| self.since.is_none() || !old(b))
+                    .take_while(|b| since.0 == 0 || !old(b))
                     .filter(|b| self.build(b) && (self.last_time.is_none() || b.outcome.is_some()))
                     .take(self.rows + 2);
                 Column { builds: builds.cloned().collect(), events: Vec::new() }

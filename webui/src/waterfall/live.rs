@@ -34,7 +34,7 @@ pub(super) fn edge(rows: &Rows) -> Timestamp {
 /// # Errors
 /// As [`super::page`].
 pub fn update(ask: &Ask<'_>, since: Timestamp, seen: Timestamp) -> Result<Update, PageError> {
-    let Picked { args, rows, columns, head } = pick(ask)?;
+    let Picked { args, rows, columns, head } = pick(ask, None)?;
     let writer =
         Writer { root: "", now: ask.now, compact: args.compact, columns, new_since: Some(seen) };
     let edge = edge(&rows).max(since);

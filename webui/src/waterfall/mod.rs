@@ -1,7 +1,8 @@
 //! The waterfall (P02): what all builders did, against time.
 //!
 //! `args` reads the query and picks builds, [`layout`] puts them on rows, `write` makes HTML of
-//! the rows, `head` the row of headings, `live` the stream of updates. [`page`] does all but the
+//! the rows, `head` the row of headings, `live` the stream of updates, `older` what the journal has for pages
+//! below memory. [`page`] does all but the
 //! rows, which [`Waterfall::write`] makes one body after the other, so that a large page
 //! is on its way while it is made.
 
@@ -10,6 +11,7 @@ mod head;
 mod help;
 pub mod layout;
 pub mod live;
+mod older;
 mod serve;
 mod write;
 
@@ -20,7 +22,8 @@ pub use serve::routes;
 use crate::{Ask, Html, PageError};
 use layout::{Body, Row};
 use minijinja::{Value, context};
-use model::Timestamp;
+use model::{BuilderId, Timestamp};
+use older::Older;
 use write::{ColumnInfo, Writer};
 
 /// Stands in the rendered template where the rows go.
@@ -49,10 +52,26 @@ struct Picked {
     head: String,
 }
 
-fn pick(ask: &Ask<'_>) -> Result<Picked, PageError> {
+/// Of memory, or of what the journal had for a page below it.
+fn pick(ask: &Ask<'_>, older: Option<&Older>) -> Result<Picked, PageError> {
     let args = Args::parse(ask)?;
     let builders = args.builders(ask);
-    let rows = layout::layout(&args.gather(ask, &builders));
+    let (input, more) = match older {
+        Some(older) => {
+            let ids: Vec<BuilderId> = builders.iter().map(|b| b.builder.id).collect();
+            let top = args.last_time.unwrap_or(ask.now);
+            (older.input(&ids, top, args.rows), older.more)
+        }
+        None => {
+            let more = args.lower_edge(ask.view) > args.since.unwrap_or(Timestamp(0));
+            (args.gather(ask, &builders), more)
+        }
+    };
+    let mut rows = layout::layout(&input);
+    if more && !rows.full {
+        // All is known down to there, though nothing may have happened.
+        (rows.more, rows.bottom) = (true, input.since);
+    }
     let columns = builders.iter().map(|b| ColumnInfo::new(b)).collect();
     let head = head::head(ask, &builders, &args)?;
     Ok(Picked { args, rows, columns, head })
@@ -97,7 +116,12 @@ fn categories(ask: &Ask<'_>) -> Vec<String> {
 /// # Errors
 /// 400 for an argument that can't be used, 500 for a template that fails.
 pub fn page(ask: &Ask<'_>) -> Result<Waterfall, PageError> {
-    let Picked { args, rows, columns, head } = pick(ask)?;
+    made_of(ask, None)
+}
+
+/// As [`page`], of what the journal had if it is a page below memory.
+fn made_of(ask: &Ask<'_>, older: Option<&Older>) -> Result<Waterfall, PageError> {
+    let Picked { args, rows, columns, head } = pick(ask, older)?;
     let last_time = rows.bottom.0.to_string();
     let drop = |n: &str, _: &str| n == "last_time" || n == "reload";
     let older = rows

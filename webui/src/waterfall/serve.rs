@@ -1,9 +1,13 @@
 //! The waterfall over HTTP: its page in pieces, its help, its stream of updates.
 
-use super::{Waterfall, help, live, page};
+use super::{
+    Waterfall, help, live, made_of,
+    older::{Older, read, wanted},
+};
 use crate::{
-    Ask, Query,
+    Ask, PageError, Query,
     caching::{self, Slot},
+    pages::unreadable,
     server::{App, Shelf},
 };
 use axum::{
@@ -49,9 +53,13 @@ async fn waterfall(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
+    let older = match older(&app, &uri, &headers).await {
+        Ok(older) => older,
+        Err(error) => return app.page(&uri, &headers, |_| Err(error)),
+    };
     let mut made = None;
     let failed = app.page(&uri, &headers, |ask| {
-        made = Some(page(ask)?);
+        made = Some(made_of(ask, older.as_ref())?);
         Ok(crate::Html(String::new()))
     });
     let Some(made) = made else { return failed };
@@ -62,6 +70,15 @@ async fn waterfall(
     tokio::task::spawn_blocking(move || write(&made, slot.as_ref(), &pieces));
     let body = tokio_stream::StreamExt::map(ReceiverStream::new(body), Ok::<_, Infallible>);
     caching::html(Body::from_stream(body), gzip)
+}
+
+/// What the journal has for a page below memory; `None` for any other.
+async fn older(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Option<Older>, PageError> {
+    let Some(feed) = &app.feed else { return Ok(None) };
+    match app.ask(uri, headers, wanted)? {
+        Some(wanted) => Ok(Some(read(feed, wanted).await.map_err(|e| unreadable(&e))?)),
+        None => Ok(None),
+    }
 }
 
 /// Writes the page in pieces, packed if the reader takes it so, and keeps it ready.

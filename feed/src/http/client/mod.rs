@@ -12,9 +12,11 @@ mod outbox;
 mod read;
 mod sse;
 mod token_file;
+mod watched;
 
 pub use consumer::{RemoteConsumer, RemoteHandle};
 pub use follower::RemoteFollower;
+pub use watched::RemoteWatch;
 
 use master::MasterState;
 use reqwest::Url;
@@ -22,6 +24,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use token_file::TokenFile;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
+use watched::Watches;
 
 /// How long the last acknowledgements are tried at the end: well within the half minute that Kubernetes gives
 /// a pod.
@@ -86,6 +89,8 @@ struct Inner {
     state: watch::Sender<MasterState>,
     /// What drives consumers.
     tasks: TaskTracker,
+    /// Logs that are followed.
+    watches: Watches,
 }
 
 impl Remote {
@@ -124,6 +129,7 @@ impl Remote {
                 options,
                 state: watch::Sender::new(MasterState::default()),
                 tasks: TaskTracker::new(),
+                watches: Watches::default(),
             }),
         })
     }

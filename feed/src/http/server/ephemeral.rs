@@ -1,8 +1,8 @@
-//! `GET /v1/events`: for readers that keep no place.
+//! Streams for readers that keep no place: `/v1/events`, and `/v1/logs/{id}/watch` beside it.
 
 use super::{
     State,
-    answer::{Params, bounds},
+    answer::{Params, Segments, bounds},
     auth::Caller,
     sse,
 };
@@ -13,6 +13,7 @@ use crate::{
 use axum::{Extension, extract::State as Shared, http::HeaderMap, response::Response};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use model::LogId;
 use serde::Serialize;
 
 pub(super) async fn events(
@@ -33,6 +34,27 @@ pub(super) async fn events(
     let first = reader.state();
     let events = stream::once(std::future::ready(first)).chain(stream::unfold(reader, next));
     Ok(sse::answer(caller.permit, events.boxed(), || None))
+}
+
+/// Growth of a log is told on `/v1/events` for as long as this stream is open, which says nothing
+/// but that it is.
+pub(super) async fn watch(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
+    Segments(id): Segments<u64>,
+) -> Response {
+    let stop = state.inner.stop.clone();
+    let watch = state.feed().watch_log(LogId(id));
+    let alive = stream::unfold((stop, watch), async |(stop, watch)| {
+        tokio::select! {
+            () = stop.cancelled() => None,
+            () = tokio::time::sleep(sse::KEEP_ALIVE) => {
+                Some((Bytes::from_static(sse::COMMENT), (stop, watch)))
+            }
+        }
+    });
+    let first = stream::once(std::future::ready(Bytes::from_static(sse::COMMENT)));
+    sse::answer(caller.permit, first.chain(alive).boxed(), || None)
 }
 
 struct Reader {

@@ -56,6 +56,7 @@ routes! {
     get "/v1/changes/{id}" Read read::change;
     get "/v1/users" Read read::users;
     get "/v1/logs/{id}" Read read::log;
+    get "/v1/logs/{id}/watch" Read ephemeral::watch;
     get "/v1/consumers" Manage consumers::list;
     get "/v1/consumers/{name}" OwnOrManage consumers::status;
     delete "/v1/consumers/{name}" Manage consumers::forget;

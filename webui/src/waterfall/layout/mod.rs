@@ -50,6 +50,8 @@ pub struct Rows {
     pub bottom: Timestamp,
     /// Whether the input holds more, below the lower edge.
     pub more: bool,
+    /// Whether the page ends because it has as many rows as it may.
+    pub full: bool,
 }
 
 /// Rows that belong together.
@@ -132,15 +134,17 @@ pub struct Cell {
 pub fn layout(input: &Input) -> Rows {
     let since = down(input.since);
     let mut plan = Plan::new(input, since);
+    let mut full = false;
     let mut bottom = plan.marks.last().copied().unwrap_or(since).max(since);
     if plan.marks.len() > input.rows + 1
         && let Some(cut) = plan.marks.get(input.rows.max(1)).copied()
     {
         plan = Plan::new(input, cut);
         plan.more = true;
+        full = true;
         bottom = cut;
     }
     let lines = lines(&plan);
     let bodies = Table::new(&plan, &lines).bodies();
-    Rows { bodies, bottom: at(bottom), more: plan.more }
+    Rows { bodies, bottom: at(bottom), more: plan.more, full }
 }
