@@ -55,6 +55,7 @@ pub use error::{ConsumerError, LogError, OpenError, ReadError, StoreError};
 pub use feed::Feed;
 pub use follower::{Follower, Item};
 pub use ingest::Ingest;
+pub use master::Figures;
 pub use metrics::Metrics;
 pub use options::{CatchUp, ConsumerOptions, History, Options, Retention};
 pub use query::{BuildQuery, Counts, Snapshot, SnapshotLimits};
