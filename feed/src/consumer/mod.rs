@@ -76,8 +76,7 @@ impl Consumer {
         let known = known.map(|position| (position, lost.len() as u64));
         let held = held.into_iter().map(|position| position.seq).collect();
         let wish = Wish::Open { max_backlog_ms, catch_up, held, known };
-        let job = ConsumerJob { name: name.to_owned(), wish };
-        let Granted::Opened { generation } = feed.wish(job).await? else {
+        let Granted::Opened { generation } = feed.wish(name, wish).await? else {
             return Err(StoreError::Closed.into());
         };
         let core = feed.shared.consumers().get(name).map(Arc::clone);
@@ -96,6 +95,8 @@ impl Consumer {
     /// [`ConsumerError::Superseded`] once it was opened anew, [`ConsumerError::NotFound`] once
     /// it was forgotten; [`ConsumerError::Store`].
     pub async fn next(&mut self) -> Result<Arc<Record>, ConsumerError> {
+        // A reader that is far behind always finds something: it lets others have a turn too.
+        tokio::task::coop::consume_budget().await;
         let core = self.handle.core.core();
         loop {
             // Listening begins before looking, so that nothing is missed in between.
@@ -133,6 +134,35 @@ impl Consumer {
                 },
             }
         }
+    }
+
+    /// The next record as by [`Consumer::next`], and with it those that follow and are in memory
+    /// already: at most `most` together. Safe to cancel.
+    pub(crate) async fn next_few(
+        &mut self,
+        most: usize,
+    ) -> Result<Vec<Arc<Record>>, ConsumerError> {
+        let mut records = vec![self.next().await?];
+        let mut state = self.handle.core.lock();
+        // Whatever is out of the ordinary is for the next call.
+        if self.handle.check(&state).is_err()
+            || !state.replays.is_empty()
+            || state.next_refill().is_some()
+        {
+            return Ok(records);
+        }
+        while records.len() < most && state.in_flight.len() < self.window {
+            let seq = state.row.ledger.next_open(state.cursor);
+            let follows = |(at, record): &mut (u64, Option<_>)| *at == seq && record.is_some();
+            if state.in_flight.contains(&seq) {
+                break;
+            }
+            let Some((_, Some(record))) = self.page.pop_front_if(follows) else { break };
+            state.cursor = seq;
+            state.in_flight.insert(seq);
+            records.push(record);
+        }
+        Ok(records)
     }
 
     fn step(&self, head: u64) -> Result<Step, ConsumerError> {
@@ -303,6 +333,35 @@ impl ConsumerHandle {
         self.wish(Wish::Done { generation: self.generation, position, done }).await
     }
 
+    /// Several at once, in this order: [`ConsumerHandle::done`] with a position,
+    /// [`ConsumerHandle::save`] without one. Each has its own result; the error is of all.
+    pub(crate) async fn all_done(
+        &self,
+        all: Vec<(Option<Position>, Done)>,
+    ) -> Result<Vec<Result<(), ConsumerError>>, StoreError> {
+        let generation = self.generation;
+        let (mut wishes, mut results) = (Vec::with_capacity(all.len()), Vec::new());
+        for (position, done) in all {
+            let wish = done.checked().and_then(|done| match (position, done) {
+                (Some(position), done) => Ok(Wish::Done { generation, position, done }),
+                (None, Done { change: Some(change), .. }) => Ok(Wish::Save { generation, change }),
+                (None, _) => Err(ConsumerError::Bounds(
+                    "an acknowledgement has a position, or changes the state, or both".to_owned(),
+                )),
+            });
+            results.push(wish.map(|wish| wishes.push(wish)));
+        }
+        if wishes.is_empty() {
+            return Ok(results);
+        }
+        let job = ConsumerJob { name: self.core.name.clone(), wishes };
+        let mut granted = self.feed.wishes(job).await?.into_iter();
+        for result in results.iter_mut().filter(|result| result.is_ok()) {
+            *result = granted.next().unwrap_or(Err(StoreError::Closed.into())).map(|_| ());
+        }
+        Ok(results)
+    }
+
     /// Changes state without a record.
     ///
     /// # Errors
@@ -343,8 +402,7 @@ impl ConsumerHandle {
     }
 
     async fn wish(&self, wish: Wish) -> Result<(), ConsumerError> {
-        let job = ConsumerJob { name: self.core.name.clone(), wish };
-        self.feed.wish(job).await.map(|_| ())
+        self.feed.wish(&self.core.name, wish).await.map(|_| ())
     }
 
     fn check(&self, state: &State) -> Result<(), ConsumerError> {
