@@ -49,7 +49,7 @@ fn with_a_target_that(breaks: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn k09_a_target_that_acknowledges_before_it_sends_is_found_to_lose() {
+fn k09_a_target_that_acknowledges_what_it_has_not_sent_is_found_to_lose() {
     let (code, said) = with_a_target_that("forgets");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.ends_with(" events due, 1 lost, 0 repeated in 0 kills\n"), "{said}");

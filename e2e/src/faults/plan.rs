@@ -3,7 +3,7 @@
 use super::{broken::Broken, receivers::Manner};
 use crate::recorded_master::Keys;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt};
 
 /// Which processes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -197,12 +197,6 @@ impl Plan {
     #[must_use]
     pub fn with(self, broken: Broken) -> Self {
         Self { faults: Vec::new(), broken: Some(broken), topology: Topology::Split, ..self }
-    }
-
-    /// How long everything that is due may take to arrive after the last fault.
-    pub fn patience(&self) -> Duration {
-        // What a target forgets never comes.
-        Duration::from_secs(if self.broken == Some(Broken::Forgets) { 15 } else { 120 })
     }
 
     /// Run `index` of the campaign `campaign`. Each run has one fault by turns, so that every kind

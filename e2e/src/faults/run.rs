@@ -19,8 +19,11 @@ use std::{
 };
 use tokio::{net::TcpStream, time::sleep};
 
-/// How long what a fault waits for may take.
+/// How long everything that is due may take to arrive after the last fault, and what a fault waits
+/// for.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// When nothing came for so long, nothing more will, where no fault keeps it.
+const QUIET: Duration = Duration::from_secs(30);
 
 /// What came of a run, with what it is to be found by.
 #[derive(Clone, Debug, Default)]
@@ -176,6 +179,7 @@ impl Scene {
         }
         let mut problems = Vec::new();
         let mut begin = None;
+        let mut came = (0, Instant::now());
         loop {
             sleep(Duration::from_millis(100)).await;
             let mut system = self.system.lock().await;
@@ -213,8 +217,17 @@ impl Scene {
                 sleep(Duration::from_millis(600)).await;
                 return problems;
             }
-            if begin.elapsed() > plan.patience() {
-                problems.push(format!("no quiet within {} s", plan.patience().as_secs()));
+            let taken = evidence.mails.len() + evidence.pushes.len();
+            if came.0 != taken {
+                came = (taken, Instant::now());
+            }
+            // What a target forgets never comes: all the rest has come when nothing comes any more.
+            let (since, patience) = match plan.broken {
+                Some(_) => (came.1.max(begin), QUIET),
+                None => (begin, PATIENCE),
+            };
+            if since.elapsed() > patience {
+                problems.push(format!("not everything came within {} s", patience.as_secs()));
                 return problems;
             }
         }
