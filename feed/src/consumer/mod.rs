@@ -1,30 +1,26 @@
 //! Durable consumers: what is done is never handed out again, what is not, always.
 
 pub(crate) mod core;
+mod handle;
 pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod words;
 
+pub use handle::ConsumerHandle;
 pub use words::{
     ConsumerStatus, DeadLetter, Done, Gap, JournalLost, LossKind, Parked, StateChange,
 };
 
-use self::{
-    core::{Present, State},
-    words::bounded,
-};
+use self::{core::Present, words::bounded};
 use crate::{
     ConsumerError, ConsumerOptions, StoreError,
     feed::Inner,
     query,
     shared::now_ms,
-    writer::{ConsumerJob, Granted, Wish},
+    writer::{Granted, Wish},
 };
 use model::{Position, Record};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;
 
 /// A durable reader; see [`crate::Feed::consumer`]. One that is slow costs no memory: it reads
@@ -36,14 +32,6 @@ pub struct Consumer {
     window: usize,
     /// Read from the journal and not yet looked at.
     page: VecDeque<(u64, Option<Arc<Record>>)>,
-}
-
-/// Acknowledges from any task; clones share one consumer.
-#[derive(Clone, Debug)]
-pub struct ConsumerHandle {
-    feed: Arc<Inner>,
-    core: Present,
-    generation: u64,
 }
 
 /// What to do next.
@@ -298,122 +286,5 @@ impl Consumer {
     /// See [`ConsumerHandle::status`].
     pub fn status(&self) -> ConsumerStatus {
         self.handle.status()
-    }
-}
-
-impl ConsumerHandle {
-    /// Marks a record as done that nothing was to be sent about, together with a change of state; returns when both are on disk.
-    /// A position that is done already is no error, and then the state stays as it is.
-    ///
-    /// # Errors
-    /// [`ConsumerError`], with nothing done.
-    pub async fn acknowledge(
-        &self,
-        position: Position,
-        state: Option<StateChange>,
-    ) -> Result<(), ConsumerError> {
-        self.done(position, Done { change: state, ..Done::default() }).await
-    }
-
-    /// Gives a record up: it counts as done and is kept with the reason, for replay.
-    ///
-    /// # Errors
-    /// [`ConsumerError`], with nothing done.
-    pub async fn park(&self, position: Position, letter: DeadLetter) -> Result<(), ConsumerError> {
-        self.done(position, Done::given_up(letter, 0)).await
-    }
-
-    /// [`ConsumerHandle::park`] with a letter, [`ConsumerHandle::acknowledge`] without one; the
-    /// consumer's figures change with it.
-    ///
-    /// # Errors
-    /// [`ConsumerError`], with nothing done.
-    pub async fn done(&self, position: Position, done: Done) -> Result<(), ConsumerError> {
-        let done = done.checked()?;
-        self.wish(Wish::Done { generation: self.generation, position, done }).await
-    }
-
-    /// Several at once, in this order: [`ConsumerHandle::done`] with a position,
-    /// [`ConsumerHandle::save`] without one. Each has its own result; the error is of all.
-    pub(crate) async fn all_done(
-        &self,
-        all: Vec<(Option<Position>, Done)>,
-    ) -> Result<Vec<Result<(), ConsumerError>>, StoreError> {
-        let generation = self.generation;
-        let (mut wishes, mut results) = (Vec::with_capacity(all.len()), Vec::new());
-        for (position, done) in all {
-            let wish = done.checked().and_then(|done| match (position, done) {
-                (Some(position), done) => Ok(Wish::Done { generation, position, done }),
-                (None, Done { change: Some(change), .. }) => Ok(Wish::Save { generation, change }),
-                (None, _) => Err(ConsumerError::Bounds(
-                    "an acknowledgement has a position, or changes the state, or both".to_owned(),
-                )),
-            });
-            results.push(wish.map(|wish| wishes.push(wish)));
-        }
-        if wishes.is_empty() {
-            return Ok(results);
-        }
-        let job = ConsumerJob { name: self.core.name.clone(), wishes };
-        let mut granted = self.feed.wishes(job).await?.into_iter();
-        for result in results.iter_mut().filter(|result| result.is_ok()) {
-            *result = granted.next().unwrap_or(Err(StoreError::Closed.into())).map(|_| ());
-        }
-        Ok(results)
-    }
-
-    /// Changes state without a record.
-    ///
-    /// # Errors
-    /// [`ConsumerError`], with nothing done.
-    pub async fn save(&self, change: StateChange) -> Result<(), ConsumerError> {
-        change.check()?;
-        self.wish(Wish::Save { generation: self.generation, change }).await
-    }
-
-    /// The value of a key of the consumer's state.
-    pub fn get_state(&self, key: &str) -> Option<Vec<u8>> {
-        self.core.lock().values.get(key).cloned()
-    }
-
-    /// All keys of the consumer's state with their values.
-    pub(crate) fn state(&self) -> BTreeMap<String, Vec<u8>> {
-        self.core.lock().values.clone()
-    }
-
-    /// The generation that this handle is of.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Records that are not done, those in flight and dead letters under replay included.
-    pub fn backlog(&self) -> u64 {
-        self.core.lock().backlog(self.feed.shared.publisher.head())
-    }
-
-    /// All figures.
-    pub fn status(&self) -> ConsumerStatus {
-        self.feed.shared.status(&self.core)
-    }
-
-    /// Set if the journal was lost since the consumer was made.
-    pub fn journal_lost(&self) -> Option<JournalLost> {
-        self.core.lock().row.lost.clone()
-    }
-
-    async fn wish(&self, wish: Wish) -> Result<(), ConsumerError> {
-        self.feed.wish(&self.core.name, wish).await.map(|_| ())
-    }
-
-    fn check(&self, state: &State) -> Result<(), ConsumerError> {
-        if state.gone {
-            return Err(ConsumerError::NotFound(format!("consumer {}", self.core.name)));
-        }
-        let (own, newer) = (self.generation, state.row.generation);
-        if own == newer {
-            Ok(())
-        } else {
-            Err(ConsumerError::Superseded { name: self.core.name.clone(), own, newer })
-        }
     }
 }
