@@ -3,8 +3,9 @@
     master_load.py PROGRAM [--builds 40] [--every 0.7] [--rounds 3] [--only NAME ...]
 
 For each case a new master of `e2e/buildbot/lab.py` runs the same stream of forced builds: with nobody who
-listens, with N `HttpPush` documents of ours behind one journal (PROGRAM is `buildbot-status`), and with N of
-the master's own `HttpStatusPush` reporters. All post the start and the end of each build to the same receiver.
+listens, with N `HttpPush` documents of ours behind one journal (PROGRAM is `buildbot-status`), in one process
+or with each in a process of its own that reads the journal over HTTP, and with N of the master's own
+`HttpStatusPush` reporters. All post the start and the end of each build to the same receiver.
 Cases take turns in each round. Printed are the seconds of processor time that the master's process used for a
 build (from `/proc/PID/stat`, the force by REST and the build itself among them), and the time from a build's end
 in the master's database to its receipt by each.
@@ -39,7 +40,8 @@ PATIENCE = 180
 REST = ['start', 'builderAdded', 'buildedRemoved', 'buildsetSubmitted', 'requestSubmitted', 'requestCancelled',
         'stepStarted', 'stepFinished', 'changeAdded', 'slaveConnected', 'slaveDisconnected', 'slavePaused',
         'slaveUnpaused']
-CASES = [('none', 0), ('ours', 1), ('ours', 10), ('ours', 100), ('reporters', 1), ('reporters', 10)]
+CASES = [('none', 0), ('ours', 1), ('ours', 10), ('ours', 100), ('processes', 1), ('processes', 10), ('processes', 100),
+         ('reporters', 1), ('reporters', 10)]
 
 
 class Receiver:
@@ -107,44 +109,78 @@ class Ends:
 class Ours:
     """One journal and its targets in one process, or the journal and each target in processes of their own."""
 
-    def __init__(self, program, folder, master, count, receiver):
+    def __init__(self, program, folder, master, count, receiver, split):
+        self.program = program
         self.folder = os.path.join(folder, 'ours')
         os.makedirs(self.folder)
-        self.documents = [{
-            'apiVersion': 'statustargets.dev/v1alpha1', 'kind': 'Master', 'metadata': {'name': 'main'},
-            'spec': {'url': master + '/'},
-        }] + [{
+        self.processes = []
+        self.metrics = labs.free_ports(1)[0]
+        main = {'apiVersion': 'statustargets.dev/v1alpha1', 'kind': 'Master', 'metadata': {'name': 'main'},
+                'spec': {'url': master + '/'}}
+        pushes = [{
             'apiVersion': 'statustargets.dev/v1alpha1', 'kind': 'HttpPush', 'metadata': {'name': f'push-{n}'},
             'spec': {'masterRef': {'name': 'main'}, 'serverUrl': f'http://127.0.0.1:{receiver.port}/{n}',
                      'bufferDelay': '1ms', 'blackList': REST},
         } for n in range(count)]
-        self.processes = []
-        self.metrics = labs.free_ports(1)[0]
-        file = os.path.join(self.folder, 'all.json')
-        with open(file, 'w', encoding='utf-8') as out:
-            out.write('\n---\n'.join(json.dumps(document) for document in self.documents))
-        yaml = file[:-5] + '.yaml'  # JSON is YAML, and a file of YAML may hold many documents
-        os.rename(file, yaml)
-        self.start(program, 'standalone', '-f', yaml, '--data', os.path.join(self.folder, 'data'),
-                   '--metrics', f'127.0.0.1:{self.metrics}')
-        self.wait_until_live()
+        data = ['--data', os.path.join(self.folder, 'data'), '--metrics', f'127.0.0.1:{self.metrics}']
+        if split:
+            self.split(main, pushes, data)
+        else:
+            self.start('standalone', '-f', self.write('all', [main, *pushes]), *data)
+            self.wait_until_live()
 
-    def start(self, program, *arguments):
+    def split(self, main, pushes, data):
+        keys = os.path.join(self.folder, 'keys')
+        os.makedirs(keys)
+        with open(os.path.join(keys, '1'), 'w', encoding='utf-8') as key:
+            key.write('a key of thirty-two bytes or more')
+        listen = f'127.0.0.1:{labs.free_ports(1)[0]}'
+        self.start('feed', '-f', self.write('main', [main]), '--keys', keys, '--listen', listen, *data)
+        self.wait_until_live()
+        uid = re.search(r'^uid (\S+)', self.printed('feed'), re.M).group(1)
+        for document in pushes:
+            name = document['metadata']['name']
+            token = subprocess.run(
+                [self.program, 'token', '--keys', keys, '--master-uid', uid, '--consumer', f'http_push/{name}',
+                 '--kind', 'HttpPush', '--right', 'read', '--right', 'consume'], check=True, capture_output=True)
+            file = os.path.join(self.folder, name + '.token')
+            with open(file, 'wb') as out:
+                out.write(token.stdout)
+            self.start('target', '-f', self.write(name, [document]), '--feed', f'http://{listen}/',
+                       '--token-file', file, '--metrics', '127.0.0.1:0')
+        self.wait_for(f'{len(pushes)} consumers', lambda figures: len(
+            re.findall(r'^buildbot_status_feed_consumer_backlog\{', figures, re.M)) == len(pushes))
+
+    def write(self, name, documents):
+        file = os.path.join(self.folder, name + '.yaml')  # JSON is YAML, and a file of YAML may hold many documents
+        with open(file, 'w', encoding='utf-8') as out:
+            out.write('\n---\n'.join(json.dumps(document) for document in documents))
+        return file
+
+    def start(self, *arguments):
         with open(os.path.join(self.folder, arguments[0] + '.out'), 'ab') as output:
-            self.processes.append(subprocess.Popen([program, *arguments], stdout=output, stderr=output))
+            self.processes.append(subprocess.Popen([self.program, *arguments], stdout=output, stderr=output))
+
+    def printed(self, name):
+        with open(os.path.join(self.folder, name + '.out'), encoding='utf-8') as file:
+            return file.read()
 
     def wait_until_live(self):
+        self.wait_for('a connection to the master',
+                      lambda figures: re.search(r'^buildbot_status_master_connected\S* 1', figures, re.M))
+
+    def wait_for(self, what, there):
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end and self.processes[0].poll() is None:
             try:
                 with urllib.request.urlopen(f'http://127.0.0.1:{self.metrics}/metrics', timeout=5) as answer:
-                    if re.search(r'^buildbot_status_master_connected\S* 1', answer.read().decode(), re.M):
+                    if there(answer.read().decode()):
                         return
             except OSError:
                 pass
             time.sleep(0.1)
-        with open(os.path.join(self.folder, 'standalone.out'), encoding='utf-8') as file:
-            raise SystemExit('no connection to the master:\n' + file.read()[-2000:])
+        name = next(name for name in ('feed', 'standalone') if os.path.exists(os.path.join(self.folder, name + '.out')))
+        raise SystemExit(f'no {what}:\n' + self.printed(name)[-2000:])
 
     def cpu(self):
         return sum(cpu(process.pid) for process in self.processes)
@@ -191,8 +227,8 @@ def run(case, count, a):
     lab = labs.Lab(folder)
     try:
         lab.up()
-        if case == 'ours':
-            ours = Ours(a.program, parent, lab.url, count, receiver)
+        if case in ('ours', 'processes'):
+            ours = Ours(a.program, parent, lab.url, count, receiver, split=case == 'processes')
         with urllib.request.urlopen(lab.url + '/api/v2/builders', timeout=30) as answer:
             builders = [b['builderid'] for b in json.load(answer)['builders'] if b['name'].startswith('quick-')]
         ends = Ends(folder)

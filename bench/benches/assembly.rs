@@ -1,14 +1,19 @@
 //! How long frames take: from the websocket's text to observations, and from there to events.
 //!
 //! `cargo bench -p bench --bench assembly`. The frames are those of the recording in `e2e/`.
-#![allow(missing_docs, clippy::print_stderr, clippy::expect_used)] // a program of measurements
+#![allow(
+    missing_docs,
+    clippy::print_stderr,
+    clippy::expect_used,
+    reason = "criterion has no other end"
+)]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use master::{Assembler, Known, Observation, Recording};
 use std::hint::black_box;
 
 fn assembly(criterion: &mut Criterion) {
-    let [frames, builds, collections] = bench::recorded::capture();
+    let [frames, builds, collections] = bench::recorded::capture().expect("it is unpacked");
     let recording = Recording::from_capture(&frames, &builds, &collections).expect("it is read");
     let seen: Vec<Observation> = recording.observations().cloned().collect();
     let mut assembler = Assembler::new(Known::default());

@@ -1,5 +1,6 @@
 //! Figures of the machine, of processes (from `/proc`) and of samples.
 
+use crate::Measured;
 use std::{
     fs,
     io::{Seek as _, Write as _},
@@ -18,17 +19,20 @@ pub fn machine() -> String {
 }
 
 /// How long the disk under the folder for temporary files takes to keep 4 KiB: median of 100 times.
-pub fn disk() -> Duration {
-    let mut file = tempfile::tempfile().unwrap();
+///
+/// # Errors
+/// The disk's.
+pub fn disk() -> Measured<Duration> {
+    let mut file = tempfile::tempfile()?;
     let mut times = Vec::new();
     for _ in 0..100 {
-        file.rewind().unwrap();
-        file.write_all(&[7; 4096]).unwrap();
+        file.rewind()?;
+        file.write_all(&[7; 4096])?;
         let begin = Instant::now();
-        file.sync_data().unwrap();
+        file.sync_data()?;
         times.push(begin.elapsed());
     }
-    quantile(&mut times, 0.5)
+    Ok(quantile(&mut times, 0.5))
 }
 
 /// The value below which `share` (0 to 1) of the samples lie; zero without samples.

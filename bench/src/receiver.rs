@@ -1,5 +1,6 @@
 //! HTTP receivers on loopback that note when each event arrived.
 
+use crate::Measured;
 use axum::{
     Router,
     body::Bytes,
@@ -9,7 +10,7 @@ use axum::{
 };
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 use tokio::net::TcpListener;
@@ -37,10 +38,13 @@ pub fn mark(number: u64) -> String {
 
 impl Receivers {
     /// Starts the server for so many targets, on the runtime that calls.
-    pub async fn start(targets: usize) -> Self {
+    ///
+    /// # Errors
+    /// No port can be had.
+    pub async fn start(targets: usize) -> Measured<Self> {
         let arrivals: Arc<[Mutex<Arrivals>]> = (0..targets).map(|_| Mutex::default()).collect();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
         let app = Router::new()
             .route("/failing", post(|_: Bytes| async { StatusCode::INTERNAL_SERVER_ERROR }))
             .route(
@@ -51,7 +55,7 @@ impl Receivers {
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(Arc::clone(&arrivals));
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { address, arrivals }
+        Ok(Self { address, arrivals })
     }
 
     /// Where a target pushes to.
@@ -61,13 +65,17 @@ impl Receivers {
 
     /// How many marked events each target brought so far.
     pub fn counts(&self) -> Vec<usize> {
-        self.arrivals.iter().map(|arrivals| arrivals.lock().unwrap().len()).collect()
+        self.arrivals.iter().map(|arrivals| lock(arrivals).len()).collect()
     }
 
     /// What a target brought, in the order of arrival.
     pub fn arrivals(&self, target: usize) -> Arrivals {
-        self.arrivals[target].lock().unwrap().clone()
+        lock(&self.arrivals[target]).clone()
     }
+}
+
+fn lock(arrivals: &Mutex<Arrivals>) -> MutexGuard<'_, Arrivals> {
+    arrivals.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads no JSON: that would cost the measured process more than what is measured.
@@ -78,7 +86,7 @@ async fn take(
 ) -> StatusCode {
     let now = Instant::now();
     let Some(arrivals) = all.get(target) else { return StatusCode::NOT_FOUND };
-    let mut arrivals = arrivals.lock().unwrap();
+    let mut arrivals = lock(arrivals);
     let mut rest: &[u8] = &body;
     while let Some(at) = rest.windows(MARK.len()).position(|window| window == MARK) {
         rest = &rest[at + MARK.len()..];

@@ -1,5 +1,6 @@
 //! A feed served over HTTP on loopback, and readers of it.
 
+use crate::Measured;
 use feed::{
     Feed,
     http::{
@@ -33,22 +34,25 @@ impl Drop for Served {
 
 impl Served {
     /// Serves `feed`, on the runtime that calls.
-    pub async fn start(feed: &Feed) -> Self {
-        let tokens = tempfile::tempdir().unwrap();
-        fs::write(tokens.path().join("1"), "a key of thirty-two bytes or more").unwrap();
-        let keys = Keys::from_dir(tokens.path()).unwrap();
+    ///
+    /// # Errors
+    /// No port or no file can be had.
+    pub async fn start(feed: &Feed) -> Measured<Self> {
+        let tokens = tempfile::tempdir()?;
+        fs::write(tokens.path().join("1"), "a key of thirty-two bytes or more")?;
+        let keys = Keys::from_dir(tokens.path())?;
         let about = About {
             namespace: "default".to_owned(),
             name: "main".to_owned(),
             links: Links::master("http://master.example.org/"),
             release: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
         let cancel = CancellationToken::new();
         let state = State::new(feed.clone(), keys.clone(), about);
         tokio::spawn(serve(listener, state, Limits::default(), cancel.clone()));
-        Self { address, uid: feed.master_uid().to_owned(), keys, tokens, cancel }
+        Ok(Self { address, uid: feed.master_uid().to_owned(), keys, tokens, cancel })
     }
 
     /// The token of a consumer, with the right to read as well.
@@ -63,10 +67,13 @@ impl Served {
     }
 
     /// A client with a token, and so a connection pool, of its own.
-    pub fn remote(&self, consumer: &str) -> Remote {
+    ///
+    /// # Errors
+    /// The token can't be written.
+    pub fn remote(&self, consumer: &str) -> Measured<Remote> {
         let file = self.tokens.path().join(format!("{consumer}.token"));
-        fs::write(&file, self.token(consumer)).unwrap();
+        fs::write(&file, self.token(consumer))?;
         let url = format!("http://{}/", self.address);
-        Remote::new(&url, &file, RemoteOptions::default()).unwrap()
+        Ok(Remote::new(&url, &file, RemoteOptions::default())?)
     }
 }

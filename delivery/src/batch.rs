@@ -127,6 +127,9 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
             Ok(item) => {
                 let after = self.state.clone();
                 self.queue.push_back(Waiting { record, item: Arc::new(item), after, attempts: 0 });
+                // Composing takes a while, and one that is far behind has much to compose: others,
+                // whose peers wait for a single message, have a turn in between.
+                tokio::task::yield_now().await;
                 Ok(())
             }
             Err(error) => self.bury(&record, "compose", &error.0, 0).await,

@@ -1,8 +1,7 @@
 //! Prometheus figures that every target has.
 
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector,
-};
+use feed::Figures;
+use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Registry, core::Collector};
 
 /// The figures of all targets of one master, told apart by their labels. All have also the label
 /// `master` (`NAMESPACE/NAME`).
@@ -64,67 +63,53 @@ impl Metrics {
         master: &str,
         mut register: impl FnMut(Box<dyn Collector>) -> Result<(), prometheus::Error>,
     ) -> Result<Self, prometheus::Error> {
-        let opts = |name: &str, help: &str| {
-            Opts::new(format!("buildbot_status_{name}"), help).const_label("master", master)
-        };
-        let counter = |name, help, labels: &[&str]| IntCounterVec::new(opts(name, help), labels);
-        let gauge = |name, help| IntGaugeVec::new(opts(name, help), &["target", "kind"]);
-        let metrics = Self {
-            deliveries: counter(
+        let of_target = ["target", "kind"];
+        let mut make = Figures::new("buildbot_status_", master, &mut register);
+        Ok(Self {
+            deliveries: make.counters(
                 "deliveries_total",
                 "Records done with.",
                 &["target", "kind", "outcome", "reason"],
             )?,
-            attempts: counter(
+            attempts: make.counters(
                 "delivery_attempts_total",
                 "Attempts to hand something over.",
                 &["target", "kind", "result"],
             )?,
-            retries: counter(
+            retries: make.counters(
                 "delivery_retries_total",
                 "Attempts that failed and are repeated.",
                 &["target", "kind", "reason"],
             )?,
-            dead: counter(
+            dead: make.counters(
                 "delivery_dead_letters_total",
                 "Records given up.",
                 &["target", "kind", "reason"],
             )?,
-            lag: HistogramVec::new(
-                HistogramOpts::new(
-                    "buildbot_status_delivery_lag_seconds",
-                    "From the event on the master to the peer's taking it.",
-                )
-                .const_label("master", master)
-                .buckets(LAG_BUCKETS.into()),
-                &["target", "kind"],
+            lag: make.histograms(
+                "delivery_lag_seconds",
+                "From the event on the master to the peer's taking it.",
+                &LAG_BUCKETS,
+                &of_target,
             )?,
-            in_flight: gauge("deliveries_in_flight", "Records at work.")?,
-            backlog: gauge("delivery_backlog", "Records in the journal that are not done.")?,
-            budget_wait: HistogramVec::new(
-                HistogramOpts::new(
-                    "buildbot_status_delivery_budget_wait_seconds",
-                    "How long an attempt waited for the budget of its credential.",
-                )
-                .const_label("master", master)
-                .buckets(WAIT_BUCKETS.into()),
-                &["target", "kind"],
+            in_flight: make.gauges("deliveries_in_flight", "Records at work.", &of_target)?,
+            backlog: make.gauges(
+                "delivery_backlog",
+                "Records in the journal that are not done.",
+                &of_target,
             )?,
-            budget_left: IntGaugeVec::new(
-                opts("delivery_budget_remaining", "What the last attempt left of a limit."),
+            budget_wait: make.histograms(
+                "delivery_budget_wait_seconds",
+                "How long an attempt waited for the budget of its credential.",
+                &WAIT_BUCKETS,
+                &of_target,
+            )?,
+            budget_left: make.gauges(
+                "delivery_budget_remaining",
+                "What the last attempt left of a limit.",
                 &["target", "kind", "limit"],
             )?,
-        };
-        register(Box::new(metrics.deliveries.clone()))?;
-        register(Box::new(metrics.attempts.clone()))?;
-        register(Box::new(metrics.retries.clone()))?;
-        register(Box::new(metrics.dead.clone()))?;
-        register(Box::new(metrics.lag.clone()))?;
-        register(Box::new(metrics.in_flight.clone()))?;
-        register(Box::new(metrics.backlog.clone()))?;
-        register(Box::new(metrics.budget_wait.clone()))?;
-        register(Box::new(metrics.budget_left.clone()))?;
-        Ok(metrics)
+        })
     }
 
     /// Begins a target's counters at 0, so that its first failure is seen as a rise.

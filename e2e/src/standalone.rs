@@ -42,47 +42,6 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// A master with pages, mail about everything and pushes of everything.
-pub fn manifests(master: u16, smtp: u16, push: &str) -> String {
-    format!(
-        "apiVersion: statustargets.dev/v1alpha1
-kind: Master
-metadata: {{name: main}}
-spec:
-  url: http://127.0.0.1:{master}/
----
-apiVersion: statustargets.dev/v1alpha1
-kind: WebStatus
-metadata: {{name: pages}}
-spec:
-  masterRef: {{name: main}}
-  httpPort: tcp:0:interface=127.0.0.1
-  url: http://status.example.org/
----
-apiVersion: statustargets.dev/v1alpha1
-kind: MailNotifier
-metadata: {{name: mail}}
-spec:
-  masterRef: {{name: main}}
-  fromaddr: buildbot@example.org
-  sendToInterestedUsers: false
-  extraRecipients: [list@example.org]
-  mode: [failing, passing, warnings, exception]
-  relayhost: 127.0.0.1
-  smtpPort: {smtp}
----
-apiVersion: statustargets.dev/v1alpha1
-kind: HttpPush
-metadata: {{name: push}}
-spec:
-  masterRef: {{name: main}}
-  serverUrl: {push}
-  bufferDelay: 200ms
-  retryDelay: 1s
-"
-    )
-}
-
 /// The sum of a metric's values, from `/metrics` at this port; with `NAME{TEXT`, of those whose labels
 /// hold the text.
 pub async fn figure(port: u16, name: &str) -> Option<f64> {

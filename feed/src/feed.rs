@@ -61,11 +61,21 @@ impl Inner {
         jobs.as_ref().ok_or(StoreError::Closed)?.send(job).map_err(|_| StoreError::Closed)
     }
 
-    /// Asks the writer and waits for the answer.
-    pub(crate) async fn wish(&self, job: ConsumerJob) -> Result<Granted, ConsumerError> {
+    /// Asks the writer on behalf of a consumer and waits for the answer.
+    pub(crate) async fn wish(&self, name: &str, wish: Wish) -> Result<Granted, ConsumerError> {
+        let job = ConsumerJob { name: name.to_owned(), wishes: vec![wish] };
+        let granted = self.wishes(job).await?.pop();
+        granted.unwrap_or(Err(StoreError::Closed.into()))
+    }
+
+    /// The same for many wishes of one consumer: each has an answer of its own, in order.
+    pub(crate) async fn wishes(
+        &self,
+        job: ConsumerJob,
+    ) -> Result<Vec<Result<Granted, ConsumerError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Consumer(job, reply))?;
-        answer.await.unwrap_or(Err(StoreError::Closed.into()))
+        answer.await.unwrap_or(Err(StoreError::Closed))
     }
 }
 
@@ -289,8 +299,7 @@ impl Feed {
     /// [`ConsumerError::Store`].
     pub async fn forget(&self, name: &str) -> Result<(), ConsumerError> {
         self.inner.shared.reports.remove(name);
-        let job = ConsumerJob { name: name.to_owned(), wish: Wish::Forget };
-        match self.inner.wish(job).await {
+        match self.inner.wish(name, Wish::Forget).await {
             Ok(_) | Err(ConsumerError::NotFound(_)) => Ok(()),
             Err(error) => Err(error),
         }
@@ -334,8 +343,7 @@ impl Feed {
     /// # Errors
     /// [`ConsumerError::NotFound`], [`ConsumerError::OtherJournal`], [`ConsumerError::Store`].
     pub async fn drop_letter(&self, name: &str, position: Position) -> Result<(), ConsumerError> {
-        let job = ConsumerJob { name: name.to_owned(), wish: Wish::DropLetter { position } };
-        self.inner.wish(job).await.map(|_| ())
+        self.inner.wish(name, Wish::DropLetter { position }).await.map(|_| ())
     }
 
     /// Hands finished builds of the history out to a consumer once more, or for the first time
@@ -350,8 +358,7 @@ impl Feed {
         name: &str,
         catch_up: CatchUp,
     ) -> Result<u64, ConsumerError> {
-        let job = ConsumerJob { name: name.to_owned(), wish: Wish::ReplayHistory { catch_up } };
-        match self.inner.wish(job).await? {
+        match self.inner.wish(name, Wish::ReplayHistory { catch_up }).await? {
             Granted::Replayed { builds } => Ok(builds),
             _ => Ok(0),
         }
@@ -372,8 +379,7 @@ impl Feed {
     /// # Errors
     /// [`ConsumerError::NotFound`], [`ConsumerError::Store`].
     pub async fn replay(&self, name: &str, position: Position) -> Result<(), ConsumerError> {
-        let job = ConsumerJob { name: name.to_owned(), wish: Wish::Replay { position } };
-        self.inner.wish(job).await.map(|_| ())
+        self.inner.wish(name, Wish::Replay { position }).await.map(|_| ())
     }
 
     /// Plain words, if there was a journal here that was lost or damaged, so that this one began.
@@ -402,6 +408,12 @@ impl Feed {
         let shared = Arc::clone(&self.inner.shared);
         // A panic in there would be one of the database's, and is caught by the store.
         let _ = tokio::task::spawn_blocking(move || shared.refresh_metrics()).await;
+    }
+
+    /// Where the newest records begin, which all readers find in memory.
+    pub(crate) fn tail_begins(&self) -> Position {
+        let shared = &self.inner.shared;
+        shared.position(shared.publisher.tail_begins())
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

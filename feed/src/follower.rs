@@ -7,6 +7,8 @@ use crate::{
 };
 use master::MasterState;
 use model::{Build, Change, Live, Position, Record};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -14,7 +16,15 @@ use tokio::sync::broadcast::{self, error::RecvError};
 const PAGE: usize = 32;
 
 /// What a follower sees.
-#[derive(Clone, Debug)]
+///
+/// Over HTTP (`GET /v1/events`) it is a server-sent event: the event's name is the item's type, its
+/// data the item's content ([`Item::parse`]), and its id a [`Place`], for `Last-Event-ID` (or
+/// `?from=`); without either the reader starts at the head. The first event tells the present state
+/// of the connection to the master, so that there is an id from the start.
+///
+/// [`Place`]: crate::http::api::Place
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", content = "data", rename_all = "camelCase")]
 pub enum Item {
     /// A journaled event, in order, each once.
     Record(Arc<Record>),
@@ -30,6 +40,24 @@ pub enum Item {
     /// everything and take a new snapshot. This follower goes on from before that snapshot, so
     /// nothing is lost between; records at or below its position may be skipped.
     Resync,
+}
+
+impl Item {
+    /// Reads an SSE event of this name; `None` for one of a later release, to be ignored.
+    ///
+    /// # Errors
+    /// The data is not what the name says.
+    pub fn parse(event: &str, data: &str) -> Option<Result<Self, serde_json::Error>> {
+        Some(match event {
+            "record" => serde_json::from_str(data).map(Self::Record),
+            "live" => serde_json::from_str(data).map(Self::Live),
+            "history" => serde_json::from_str(data).map(Self::History),
+            "historyChange" => serde_json::from_str(data).map(Self::HistoryChange),
+            "state" => serde_json::from_str(data).map(Self::State),
+            "resync" => Ok(Self::Resync),
+            _ => return None,
+        })
+    }
 }
 
 /// Reads on from a position; see [`crate::Feed::follow`]. One that is slow costs no memory: it
@@ -110,6 +138,8 @@ impl Follower {
 
     /// The next item; waits for it, for ever once the feed is closed. Safe to cancel.
     pub async fn next(&mut self) -> Item {
+        // A reader that is far behind always finds something: it lets others have a turn too.
+        tokio::task::coop::consume_budget().await;
         loop {
             if let Some(item) = self.ready.pop_front() {
                 return item;

@@ -56,6 +56,7 @@ pub use feed::Feed;
 pub use follower::{Follower, Item};
 pub use ingest::Ingest;
 pub use logs::LogWatch;
+pub use master::Figures;
 pub use metrics::Metrics;
 pub use options::{CatchUp, ConsumerOptions, History, Options, Retention};
 pub use query::{BuildQuery, Counts, Snapshot, SnapshotLimits};

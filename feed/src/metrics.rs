@@ -2,20 +2,20 @@
 //! master stands, which does not concern the feed alone.
 
 use crate::StoreError;
-use master::StateKind;
+use master::{Figures, StateKind};
 use model::{Event, Record, Timestamp};
 use prometheus::{
-    Error, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, core::Collector,
+    Error, Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    core::Collector,
 };
 use std::{sync::Arc, time::Duration};
 
 /// Figures of one feed; clones share them.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Figures>);
+pub struct Metrics(Arc<Series>);
 
 #[derive(Debug)]
-struct Figures {
+struct Series {
     events: IntCounterVec,
     commits: IntCounter,
     failures: IntCounterVec,
@@ -41,6 +41,9 @@ struct Figures {
     connected: IntGauge,
     state: IntGaugeVec,
 }
+
+/// Where the names of figures about the master begin.
+const MASTER: &str = "buildbot_status_master_";
 
 /// Why a transaction could not be written.
 const REASONS: [&str; 4] = ["diskFull", "io", "damaged", "other"];
@@ -88,131 +91,95 @@ impl Metrics {
         master: &str,
         mut register: impl FnMut(Box<dyn Collector>) -> Result<(), Error>,
     ) -> Result<Self, Error> {
-        let opts = |name: &str, help: &str| {
-            Opts::new(format!("buildbot_status_feed_{name}"), help).const_label("master", master)
-        };
-        let histogram = |name: &str, help: &str, start: f64, count: usize| {
-            let buckets = prometheus::exponential_buckets(start, 2.0, count)?;
-            let name = format!("buildbot_status_feed_{name}");
-            let opts = HistogramOpts::new(name, help).const_label("master", master);
-            Histogram::with_opts(opts.buckets(buckets))
-        };
-        let gauge = |name, help| IntGauge::with_opts(opts(name, help));
-        let by_consumer = |name, help| IntGaugeVec::new(opts(name, help), &["consumer"]);
-        let figures = Figures {
-            events: IntCounterVec::new(
-                opts("events_total", "Events journaled, by type"),
-                &["type"],
-            )?,
-            commits: IntCounter::with_opts(opts("commits_total", "Transactions written"))?,
-            failures: IntCounterVec::new(
-                opts("commit_failures_total", "Transactions that could not be written"),
+        let seconds = |start, count| prometheus::exponential_buckets(start, 2.0, count);
+        let by_consumer = ["consumer"];
+        let mut make = Figures::new("buildbot_status_feed_", master, &mut register);
+        let figures = Series {
+            events: make.counters("events_total", "Events journaled, by type", &["type"])?,
+            commits: make.counter("commits_total", "Transactions written")?,
+            failures: make.counters(
+                "commit_failures_total",
+                "Transactions that could not be written",
                 &["reason"],
             )?,
-            commit_seconds: histogram("commit_seconds", "Time a transaction takes", 0.000_5, 14)?,
-            lag_seconds: histogram(
+            commit_seconds: make.histogram(
+                "commit_seconds",
+                "Time a transaction takes",
+                &seconds(0.000_5, 14)?,
+            )?,
+            lag_seconds: make.histogram(
                 "lag_seconds",
                 "From the end of a build by the master's clock to its place in the journal",
-                0.25,
-                14,
+                &seconds(0.25, 14)?,
             )?,
-            journal_bytes: gauge("journal_bytes", "Bytes of all events in the journal")?,
-            file_bytes: gauge("journal_file_bytes", "Bytes of the journal's file")?,
-            journal_records: gauge("journal_records", "Events in the journal")?,
-            oldest_seconds: Gauge::with_opts(opts(
+            journal_bytes: make.gauge("journal_bytes", "Bytes of all events in the journal")?,
+            file_bytes: make.gauge("journal_file_bytes", "Bytes of the journal's file")?,
+            journal_records: make.gauge("journal_records", "Events in the journal")?,
+            oldest_seconds: make.fraction(
                 "journal_oldest_age_seconds",
                 "Age of the oldest event in the journal; 0 if there is none",
-            ))?,
-            disk_free_bytes: gauge("disk_free_bytes", "Bytes free on the journal's disk")?,
-            lost: gauge(
+            )?,
+            disk_free_bytes: make.gauge("disk_free_bytes", "Bytes free on the journal's disk")?,
+            lost: make.gauge(
                 "journal_lost",
                 "Whether an earlier journal was found lost or damaged when this process began",
             )?,
-            database: gauge(
-                "database_epoch",
-                "How often the master was found with another database",
+            database: make
+                .gauge("database_epoch", "How often the master was found with another database")?,
+            backlog: make.gauges(
+                "consumer_backlog",
+                "Events that a consumer is not done with",
+                &by_consumer,
             )?,
-            backlog: by_consumer("consumer_backlog", "Events that a consumer is not done with")?,
-            backlog_seconds: GaugeVec::new(
-                opts(
-                    "consumer_backlog_age_seconds",
-                    "Age of the oldest event that a consumer is not done with; 0 if there is none",
-                ),
-                &["consumer"],
+            backlog_seconds: make.fractions(
+                "consumer_backlog_age_seconds",
+                "Age of the oldest event that a consumer is not done with; 0 if there is none",
+                &by_consumer,
             )?,
-            dead_letters: by_consumer("consumer_dead_letters", "Events that a consumer gave up")?,
-            seen: by_consumer(
+            dead_letters: make.gauges(
+                "consumer_dead_letters",
+                "Events that a consumer gave up",
+                &by_consumer,
+            )?,
+            seen: make.gauges(
                 "consumer_last_seen_timestamp_seconds",
                 "When a consumer was last open",
+                &by_consumer,
             )?,
-            expired: IntCounterVec::new(
-                opts(
-                    "consumer_expired_total",
-                    "Events dropped before a consumer was done with them",
-                ),
-                &["consumer"],
+            expired: make.counters(
+                "consumer_expired_total",
+                "Events dropped before a consumer was done with them",
+                &by_consumer,
             )?,
-            refilled: IntCounterVec::new(
-                opts(
-                    "consumer_refilled_total",
-                    "Finished builds handed out from the history, most in place of events dropped",
-                ),
-                &["consumer"],
+            refilled: make.counters(
+                "consumer_refilled_total",
+                "Finished builds handed out from the history, most in place of events dropped",
+                &by_consumer,
             )?,
-            forgotten: IntCounter::with_opts(opts(
+            forgotten: make.counter(
                 "consumers_forgotten_total",
                 "Consumers forgotten because they were away for too long",
-            ))?,
-            followers: gauge("followers", "Readers that follow")?,
-            requests: IntCounterVec::new(
-                opts("requests_total", "Requests to the feed's API, by route and status"),
+            )?,
+            followers: make.gauge("followers", "Readers that follow")?,
+            requests: make.counters(
+                "requests_total",
+                "Requests to the feed's API, by route and status",
                 &["route", "status"],
             )?,
-            log_cache_bytes: gauge("log_cache_bytes", "Bytes of logs kept on disk")?,
-            state: IntGaugeVec::new(
-                Opts::new(
-                    "buildbot_status_master_state",
-                    "How the connection to the master stands: 1 for the state it is in",
-                )
-                .const_label("master", master),
+            log_cache_bytes: make.gauge("log_cache_bytes", "Bytes of logs kept on disk")?,
+            state: make.with_prefix(MASTER).gauges(
+                "state",
+                "How the connection to the master stands: 1 for the state it is in",
                 &["state"],
             )?,
-            connected: IntGauge::with_opts(
-                Opts::new(
-                    "buildbot_status_master_connected",
-                    "Whether the master is read at present",
-                )
-                .const_label("master", master),
-            )?,
+            connected: make
+                .with_prefix(MASTER)
+                .gauge("connected", "Whether the master is read at present")?,
         };
         // There from the start, so that the first failure is seen as a rise.
         for reason in REASONS {
             figures.failures.with_label_values(&[reason]);
         }
-        register(Box::new(figures.events.clone()))?;
-        register(Box::new(figures.commits.clone()))?;
-        register(Box::new(figures.failures.clone()))?;
-        register(Box::new(figures.commit_seconds.clone()))?;
-        register(Box::new(figures.lag_seconds.clone()))?;
-        register(Box::new(figures.journal_bytes.clone()))?;
-        register(Box::new(figures.file_bytes.clone()))?;
-        register(Box::new(figures.journal_records.clone()))?;
-        register(Box::new(figures.oldest_seconds.clone()))?;
-        register(Box::new(figures.disk_free_bytes.clone()))?;
-        register(Box::new(figures.lost.clone()))?;
-        register(Box::new(figures.database.clone()))?;
-        register(Box::new(figures.backlog.clone()))?;
-        register(Box::new(figures.backlog_seconds.clone()))?;
-        register(Box::new(figures.dead_letters.clone()))?;
-        register(Box::new(figures.seen.clone()))?;
-        register(Box::new(figures.expired.clone()))?;
-        register(Box::new(figures.refilled.clone()))?;
-        register(Box::new(figures.forgotten.clone()))?;
-        register(Box::new(figures.followers.clone()))?;
-        register(Box::new(figures.requests.clone()))?;
-        register(Box::new(figures.log_cache_bytes.clone()))?;
-        register(Box::new(figures.connected.clone()))?;
-        register(Box::new(figures.state.clone()))?;
         Ok(Self(Arc::new(figures)))
     }
 

@@ -150,6 +150,12 @@ impl Publisher {
         }
     }
 
+    /// The first sequence that the tail holds; the one after the head, if it holds none.
+    pub(crate) fn tail_begins(&self) -> u64 {
+        let inner = self.lock();
+        inner.tail.front().map_or_else(|| self.head() + 1, |(first, _)| first.position.seq)
+    }
+
     /// Records from `from` on, if the tail holds it; at most `limit`.
     pub(crate) fn tail(&self, from: u64, limit: usize) -> Vec<Arc<Record>> {
         let inner = self.lock();

@@ -22,9 +22,12 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Most records, and about the most bytes of them, that are read at once.
-const PAGE_RECORDS: usize = 128;
-const PAGE_BYTES: usize = 1 << 20;
+/// Most records that a reader takes from memory at once, where all readers share them.
+const TAIL_RECORDS: usize = 128;
+/// Most records, and about the most bytes of them, that a reader takes from disk at once. They are
+/// its own, and stay as long as it is slow; in memory they take several times the bytes.
+const PAGE_RECORDS: usize = 64;
+const PAGE_BYTES: usize = 64 << 10;
 
 /// See the module.
 #[derive(Debug)]
@@ -130,7 +133,7 @@ impl Shared {
     /// Records from `from` up to `to`, a page of them. Begins later than `from` if retention
     /// dropped that.
     pub(crate) async fn page(self: &Arc<Self>, from: u64, to: u64) -> Result<Page, StoreError> {
-        let tail = self.publisher.tail(from, PAGE_RECORDS);
+        let tail = self.publisher.tail(from, TAIL_RECORDS);
         if !tail.is_empty() {
             return Ok(tail
                 .into_iter()

@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
+mod remote;
+mod served;
 
 use common::*;
 use feed::{ConsumerOptions, DeadLetter, Feed, Options, StateChange};
+use remote::{options as quick, reader};
+use served::{NAME, limits, served_with};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -84,4 +88,40 @@ async fn only_time_while_the_journal_is_open_counts_and_it_adds_up_over_restarts
     })
     .await;
     assert!(restarts > 0, "a closed journal's time does not count");
+}
+
+#[tokio::test]
+async fn a_reader_over_http_is_forgotten_once_its_consumer_was_closed_for_silence_and_never_before()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let feed = forgetting(&dir.path().join("data"), Duration::ZERO);
+    let served = served_with(feed.clone(), limits()).await;
+    let remote = reader(&dir.path().join("token"), &feed, served.address, quick());
+    let mut consumer = remote.consumer(NAME, ConsumerOptions::default()).await.unwrap();
+    consumer.handle().save(StateChange::set("k", "v")).await.unwrap();
+    // Each waits for what comes next, as long as it lives.
+    add(&feed, [1]).await;
+    let first = soon(consumer.next()).await.unwrap().position;
+    assert_eq!(served.state.close_idle(Duration::ZERO), 0, "its stream is open");
+    feed.maintain().await.unwrap();
+    consumer.handle().acknowledge(first, None).await.expect("is there as before");
+
+    // Its process is gone; nobody told the feed.
+    drop(consumer);
+    remote.close().await;
+    feed.maintain().await.unwrap();
+    assert_eq!(names(&feed), [NAME], "its consumer is open here, in case it comes back");
+    soon(async {
+        // The end of the stream is seen a little later.
+        while served.state.close_idle(Duration::ZERO) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    feed.maintain().await.unwrap();
+    assert_eq!(names(&feed), [""; 0]);
+
+    let again = remote.consumer(NAME, ConsumerOptions::default()).await.unwrap();
+    assert_eq!(again.handle().get_state("k"), None, "a new consumer");
+    assert_eq!(again.handle().status().generation, 1);
 }

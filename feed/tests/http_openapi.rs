@@ -143,7 +143,7 @@ async fn real_answers_are_as_the_document_says() {
     for name in ["state", "historyChange", "history", "record", "record", "live", "state"] {
         let event = stream.until(name).await;
         let data: Value = serde_json::from_str(&event.data).unwrap();
-        check(&document, "EphemeralItem", &json!({ "type": name, "data": data }));
+        check(&document, "Item", &json!({ "type": name, "data": data }));
     }
     let refused = serde_json::to_value(bad(served.get("builds/99")).await).unwrap();
     check(&document, "Problem", &refused);

@@ -7,15 +7,15 @@ mod served;
 use common::*;
 use feed::{
     Retention, Snapshot, SnapshotLimits,
-    http::api::{Builds, Changes, Code, EphemeralItem, Info, Lines, MSGPACK, Past, Place, Users},
+    http::api::{Builds, Changes, Code, Info, Item, Lines, MSGPACK, Past, Place, Users},
 };
 use master::{Batch, MasterState, Sink as _, StateKind};
 use model::{Build, Builder, BuilderId, Live, World};
 use served::*;
 use std::{collections::BTreeMap, io::Read as _, time::Duration};
 
-fn item(event: &Event) -> EphemeralItem {
-    EphemeralItem::parse(&event.name, &event.data).unwrap().unwrap()
+fn item(event: &Event) -> Item {
+    Item::parse(&event.name, &event.data).unwrap().unwrap()
 }
 
 async fn events(served: &Served, query: &str) -> Events {
@@ -29,7 +29,7 @@ async fn a_reader_hears_all_kinds_of_items_from_the_head_on() {
     add(&served.feed, [1]).await;
     let mut events = events(&served, "").await;
     let first = events.next().await.unwrap();
-    assert!(matches!(item(&first), EphemeralItem::State(_)), "{first:?}");
+    assert!(matches!(item(&first), Item::State(_)), "{first:?}");
     assert_eq!(first.position(), served.feed.head(), "there is an id from the start");
 
     add(&served.feed, [2]).await;
@@ -37,19 +37,19 @@ async fn a_reader_hears_all_kinds_of_items_from_the_head_on() {
     let mut ingest = served.feed.ingest();
     ingest.live(Live::BuildText { build: build(1, 1).id, text: "compiling".into() });
     let live = events.until("live").await;
-    assert!(matches!(item(&live), EphemeralItem::Live(live) if matches!(&*live,
+    assert!(matches!(item(&live), Item::Live(live) if matches!(&*live,
         Live::BuildText { text, .. } if text == "compiling")));
     ingest.state(MasterState::now(StateKind::Live, "connected"));
     let state = events.until("state").await;
-    assert!(matches!(item(&state), EphemeralItem::State(s) if s.kind == StateKind::Live));
+    assert!(matches!(item(&state), Item::State(s) if s.kind == StateKind::Live));
 
     let past =
         Batch { history: vec![build(9, 1)], history_changes: vec![change(8)], ..Batch::default() };
     ingest.commit(past, &World::default()).await.unwrap();
     let change = events.until("historyChange").await;
-    assert!(matches!(item(&change), EphemeralItem::HistoryChange(c) if c.id.0 == 8));
+    assert!(matches!(item(&change), Item::HistoryChange(c) if c.id.0 == 8));
     let build = events.until("history").await;
-    assert!(matches!(item(&build), EphemeralItem::History(b) if b.id.0 == 9));
+    assert!(matches!(item(&build), Item::History(b) if b.id.0 == 9));
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_reader_that_was_away_while_the_past_was_told_takes_a_new_snapshot() {
     served.feed.ingest().commit(past, &World::default()).await.unwrap();
     let mut again = Events::of(served.get("events").header("last-event-id", &last)).await;
     let resync = again.until("resync").await;
-    assert!(matches!(item(&resync), EphemeralItem::Resync));
+    assert!(matches!(item(&resync), Item::Resync));
     // From then on it misses nothing.
     let mut third =
         Events::of(served.get("events").header("last-event-id", resync.id.unwrap())).await;

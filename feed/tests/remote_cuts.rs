@@ -100,10 +100,11 @@ async fn settle(handle: &RemoteHandle, id: u64, position: Position) -> Result<()
     }
 }
 
-/// Does harm until it is dropped.
+/// Does harm until it is dropped; ever more slowly, so that a machine that is busy with other things
+/// comes to something in between.
 async fn harm(proxy: &Proxy, mut dice: StdRng) {
-    loop {
-        tokio::time::sleep(Duration::from_millis(dice.random_range(1..40))).await;
+    for done in 0.. {
+        tokio::time::sleep(Duration::from_millis(dice.random_range(1..40) + done / 4)).await;
         match dice.random_range(0..4) {
             0 => proxy.set(Fate::Stall),
             1 => proxy.set(Fate::Swallow),

@@ -1,20 +1,19 @@
 //! Figures of the connection to a master, for Prometheus. All begin with
 //! `buildbot_status_master_`.
 
-use crate::{StateKind, frames::Message};
+use crate::{Figures, StateKind, frames::Message};
 use model::{Event, Timestamp};
 use prometheus::{
-    Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, core::Collector,
+    Error, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, core::Collector,
 };
 use std::{sync::Arc, time::Duration};
 
 /// Figures of the connection to one master; clones share them.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Figures>);
+pub struct Metrics(Arc<Series>);
 
 #[derive(Debug)]
-struct Figures {
+struct Series {
     frames: IntCounterVec,
     last_frame: IntGauge,
     logs_watched: IntGauge,
@@ -58,48 +57,44 @@ impl Metrics {
         master: &str,
         mut register: impl FnMut(Box<dyn Collector>) -> Result<(), Error>,
     ) -> Result<Self, Error> {
-        let opts = |name: &str, help: &str| {
-            Opts::new(format!("buildbot_status_master_{name}"), help).const_label("master", master)
-        };
-        let histogram = |name: &str, help: &str, buckets: &[f64]| {
-            HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec())
-        };
-        let figures = Figures {
-            frames: IntCounterVec::new(
-                opts("frames_total", "Messages of the master's websocket, by kind."),
+        let mut make = Figures::new("buildbot_status_master_", master, &mut register);
+        let figures = Series {
+            frames: make.counters(
+                "frames_total",
+                "Messages of the master's websocket, by kind.",
                 &["kind"],
             )?,
-            last_frame: IntGauge::with_opts(opts(
+            last_frame: make.gauge(
                 "last_frame_timestamp_seconds",
                 "When the master's websocket last said anything, answers to pings included.",
-            ))?,
-            logs_watched: IntGauge::with_opts(opts(
+            )?,
+            logs_watched: make.gauge(
                 "logs_watched",
                 "Logs whose new lines the master is asked to tell of, since somebody follows them.",
-            ))?,
-            overflows: IntCounter::with_opts(opts(
+            )?,
+            overflows: make.counter(
                 "queue_overflows_total",
                 "Connections given up because too many frames waited to be journaled.",
-            ))?,
-            reconnects: IntCounterVec::new(
-                opts("reconnects_total", "Connections that ended or failed, by reason."),
+            )?,
+            reconnects: make.counters(
+                "reconnects_total",
+                "Connections that ended or failed, by reason.",
                 &["reason"],
             )?,
-            catch_up_seconds: Histogram::with_opts(histogram(
+            catch_up_seconds: make.histogram(
                 "catch_up_seconds",
                 "Time from a connection to its being up to date.",
                 &CATCH_UP_BUCKETS,
-            ))?,
-            found: IntCounterVec::new(
-                opts("catch_up_found_total", "What catching up found that no frame had told."),
+            )?,
+            found: make.counters(
+                "catch_up_found_total",
+                "What catching up found that no frame had told.",
                 &["kind"],
             )?,
-            request_seconds: HistogramVec::new(
-                histogram(
-                    "request_seconds",
-                    "Time of the master's REST answers, by what was asked and how it ended.",
-                    &REQUEST_BUCKETS,
-                ),
+            request_seconds: make.histograms(
+                "request_seconds",
+                "Time of the master's REST answers, by what was asked and how it ended.",
+                &REQUEST_BUCKETS,
                 &["endpoint", "status"],
             )?,
         };
@@ -113,14 +108,6 @@ impl Metrics {
         for state in StateKind::ALL.iter().filter(|state| !state.is_connected()) {
             figures.reconnects.with_label_values(&[state.name()]);
         }
-        register(Box::new(figures.frames.clone()))?;
-        register(Box::new(figures.last_frame.clone()))?;
-        register(Box::new(figures.logs_watched.clone()))?;
-        register(Box::new(figures.overflows.clone()))?;
-        register(Box::new(figures.reconnects.clone()))?;
-        register(Box::new(figures.catch_up_seconds.clone()))?;
-        register(Box::new(figures.found.clone()))?;
-        register(Box::new(figures.request_seconds.clone()))?;
         Ok(Self(Arc::new(figures)))
     }
 

@@ -1,5 +1,8 @@
 //! Targets that send: each has a durable consumer and a loop that is started again when it fails.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Reading, Running, StartError, as_bytes, as_text, reports::Reporter, secret};
 use crds::{CatchUp, HttpPush, MailNotifier, secrets::SecretSource};
 use delivery::RunError;

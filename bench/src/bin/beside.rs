@@ -4,10 +4,11 @@
 //! A master's page is the REST answers that its own web pages read before they can draw it, six at once as a browser
 //! asks; what the browser then does with them is not counted. A page of the program is its HTML. Both are packed on the
 //! way, as for a browser; bytes are counted unpacked.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a program of measurements
+#![allow(clippy::print_stdout, reason = "a terminal program")]
 
+use bench::Measured;
 use e2e::{Lab, Standalone, free_port, wait_until};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 use std::{
     env,
@@ -42,11 +43,13 @@ struct Figures {
 }
 
 #[tokio::main]
-async fn main() {
-    let each: usize = env::var("BENCH_BUILDS").map_or(50, |n| n.parse().unwrap());
+async fn main() -> Measured {
+    let each: usize = env::var("BENCH_BUILDS").map_or(Ok(50), |n| n.parse())?;
     let all = BUILDERS * each;
-    assert!(all >= FEW, "too few builds to show {FEW}");
-    let folder = tempfile::tempdir().unwrap();
+    if all < FEW {
+        return Err(format!("{all} builds are too few to show {FEW}").into());
+    }
+    let folder = tempfile::tempdir()?;
     let (builders, steps) = (BUILDERS.to_string(), STEPS.to_string());
     let mut lab = Lab::start(folder.path(), 0.1, &["--extra-builders", &builders]).await;
     // Twenty builders, each a build every ten minutes.
@@ -55,12 +58,12 @@ async fn main() {
     let pages = free_port();
     let begin = Instant::now();
     let standalone = Standalone::start(folder.path(), "data", &manifest(lab.port(), pages, all));
-    let http = reqwest::Client::builder().gzip(true).build().unwrap();
+    let http = reqwest::Client::builder().gzip(true).build()?;
     let mut peers = Peers { http, lab, standalone, pages };
     peers.standalone.connected().await;
     let long = Duration::from_secs(1800);
     wait_until("the pages have every build", long, async || {
-        let html = peers.own("waterfall?num_events=1000000&first_time=0").await;
+        let html = peers.own("waterfall?num_events=1000000&first_time=0").await.ok()?;
         (html.matches("<div class=\"b ").count() + html.matches("<div class=b>").count() == all)
             .then_some(())
     })
@@ -74,38 +77,41 @@ async fn main() {
     for (name, count) in
         [(format!("waterfall, {FEW} builds"), FEW), (format!("waterfall, all {all} builds"), all)]
     {
-        let since = peers.since(count).await;
-        row(&name, "master", &peers.measure(async |_| peers.master_waterfall(count).await).await);
+        let since = peers.since(count).await?;
+        row(&name, "master", &peers.measure(async |_| peers.master_waterfall(count).await).await?);
         let own = peers.measure(async |n| {
             // Another address each time, so that the page is made and not the one kept.
             let html = peers
                 .own(&format!("waterfall?num_events={}&first_time={since}", 1_000_000 + n))
-                .await;
+                .await?;
             let shown =
                 html.matches("<div class=\"b ").count() + html.matches("<div class=b>").count();
-            assert!(shown >= count, "{shown} builds");
-            html.len()
+            if shown < count {
+                return Err(format!("{shown} builds instead of {count}").into());
+            }
+            Ok(html.len())
         });
-        row(&name, "this program", &own.await);
+        row(&name, "this program", &own.await?);
     }
     row(
         "one build",
         "master",
-        &peers.measure(async |n| peers.master_build(1 + n % all).await).await,
+        &peers.measure(async |n| peers.master_build(1 + n % all).await).await?,
     );
     let own = peers.measure(async |n| {
         let path = format!("builders/quick-{:02}/builds/{}", n % BUILDERS, 1 + n / BUILDERS % each);
-        peers.own(&path).await.len()
+        Ok(peers.own(&path).await?.len())
     });
-    row("one build", "this program", &own.await);
-    row("all builders", "master", &peers.measure(async |_| peers.master_builders().await).await);
+    row("one build", "this program", &own.await?);
+    row("all builders", "master", &peers.measure(async |_| peers.master_builders().await).await?);
     row(
         "all builders",
         "this program",
-        &peers.measure(async |_| peers.own("builders").await.len()).await,
+        &peers.measure(async |_| Ok(peers.own("builders").await?.len())).await?,
     );
     peers.standalone.end().await;
     peers.lab.end().await;
+    Ok(())
 }
 
 fn manifest(master: u16, pages: u16, builds: usize) -> String {
@@ -124,82 +130,82 @@ spec: {{masterRef: {{name: main}}, httpPort: \"tcp:{pages}:interface=127.0.0.1\"
 }
 
 impl Peers {
-    async fn text(&self, url: String) -> String {
-        let answer = self.http.get(&url).header("Accept", "application/json").send().await.unwrap();
-        let status = answer.status();
-        assert!(status.is_success(), "{status}: {url}");
-        answer.text().await.unwrap()
+    async fn text(&self, url: String) -> Measured<String> {
+        let answer = self.http.get(&url).header("Accept", "application/json").send().await?;
+        Ok(answer.error_for_status()?.text().await?)
     }
 
     /// A page of the program.
-    async fn own(&self, path: &str) -> String {
+    async fn own(&self, path: &str) -> Measured<String> {
         self.text(format!("http://127.0.0.1:{}/{path}", self.pages)).await
     }
 
     /// A REST answer's size and rows.
-    async fn rest(&self, path: &str, kind: &str) -> (usize, Vec<Value>) {
-        let text = self.text(format!("http://127.0.0.1:{}/api/v2/{path}", self.lab.port())).await;
-        let mut answer: Value = serde_json::from_str(&text).unwrap();
+    async fn rest(&self, path: &str, kind: &str) -> Measured<(usize, Vec<Value>)> {
+        let text = self.text(format!("http://127.0.0.1:{}/api/v2/{path}", self.lab.port())).await?;
+        let mut answer: Value = serde_json::from_str(&text)?;
         let rows = answer[kind].take();
-        let Value::Array(rows) = rows else { panic!("{path}: {answer}") };
-        (text.len(), rows)
+        let Value::Array(rows) = rows else { return Err(format!("{path}: {answer}").into()) };
+        Ok((text.len(), rows))
     }
 
     /// The size of all answers together.
-    async fn together(&self, paths: Vec<(String, &str)>) -> usize {
+    async fn together(&self, paths: Vec<(String, &str)>) -> Measured<usize> {
         let answers = stream::iter(paths)
-            .map(|(path, kind)| async move { self.rest(&path, kind).await.0 })
+            .map(|(path, kind)| async move { Ok(self.rest(&path, kind).await?.0) })
             .buffer_unordered(AT_ONCE);
-        answers.fold(0, |sum, size| async move { sum + size }).await
+        answers.try_fold(0, |sum, size| async move { Ok(sum + size) }).await
     }
 
     /// What `waterfall_view` reads: builders, masters, builds, and the steps of each build.
-    async fn master_waterfall(&self, builds: usize) -> usize {
+    async fn master_waterfall(&self, builds: usize) -> Measured<usize> {
         let (size, rows) =
-            self.rest(&format!("builds?limit={builds}&order=-started_at"), "builds").await;
-        assert_eq!(rows.len(), builds);
+            self.rest(&format!("builds?limit={builds}&order=-started_at"), "builds").await?;
+        if rows.len() != builds {
+            return Err(format!("{} builds instead of {builds}", rows.len()).into());
+        }
         let mut paths =
             vec![("builders?order=name".to_owned(), "builders"), ("masters".to_owned(), "masters")];
         paths.extend(rows.iter().map(|b| (format!("builds/{}/steps", b["buildid"]), "steps")));
-        size + self.together(paths).await
+        Ok(size + self.together(paths).await?)
     }
 
     /// What a build's page reads: the build with its properties, its request and changes, steps, logs.
-    async fn master_build(&self, id: usize) -> usize {
-        let (size, builds) = self.rest(&format!("builds/{id}?property=*"), "builds").await;
-        let (more, steps) = self.rest(&format!("builds/{id}/steps"), "steps").await;
+    async fn master_build(&self, id: usize) -> Measured<usize> {
+        let (size, builds) = self.rest(&format!("builds/{id}?property=*"), "builds").await?;
+        let (more, steps) = self.rest(&format!("builds/{id}/steps"), "steps").await?;
         let mut paths = vec![
             (format!("builds/{id}/changes"), "changes"),
             (format!("buildrequests/{}", builds[0]["buildrequestid"]), "buildrequests"),
         ];
         paths.extend(steps.iter().map(|s| (format!("steps/{}/logs", s["stepid"]), "logs")));
-        size + more + self.together(paths).await
+        Ok(size + more + self.together(paths).await?)
     }
 
     /// What the page of all builders reads: builders, workers, and the last build of each.
-    async fn master_builders(&self) -> usize {
-        let (size, builders) = self.rest("builders", "builders").await;
+    async fn master_builders(&self) -> Measured<usize> {
+        let (size, builders) = self.rest("builders", "builders").await?;
         let mut paths = vec![("workers".to_owned(), "workers")];
         let last = |b: &Value| format!("builders/{}/builds?order=-number&limit=1", b["builderid"]);
         paths.extend(builders.iter().map(|b| (last(b), "builds")));
-        size + self.together(paths).await
+        Ok(size + self.together(paths).await?)
     }
 
     /// A first time at which the waterfall shows the newest `count` builds.
-    async fn since(&self, count: usize) -> i64 {
+    async fn since(&self, count: usize) -> Measured<i64> {
         let path = format!("builds?limit={count}&order=-started_at");
-        let (_, rows) = self.rest(&path, "builds").await;
-        rows.iter().filter_map(|b| b["started_at"].as_i64()).min().unwrap()
+        let (_, rows) = self.rest(&path, "builds").await?;
+        Ok(rows.iter().filter_map(|b| b["started_at"].as_i64()).min().ok_or("no builds")?)
     }
 
     /// Asks for a page again and again; `page` gives its size.
-    async fn measure(&self, page: impl AsyncFn(usize) -> usize) -> Figures {
+    async fn measure(&self, page: impl AsyncFn(usize) -> Measured<usize>) -> Measured<Figures> {
         let used = || (self.lab.processor_seconds(), self.standalone.processor_seconds());
         let (mut times, mut bytes) = (Vec::new(), 0);
         let (before, begin) = (used(), Instant::now());
         for n in 0..MOST {
             let asked = Instant::now();
-            bytes = page(n).await;
+            bytes = page(n).await?;
             times.push(asked.elapsed());
             if begin.elapsed() > BUDGET {
                 break;
@@ -209,7 +215,7 @@ impl Peers {
         let pages = times.len() as f64;
         times.sort();
         let master = (after.0 - before.0) / pages;
-        Figures { times, bytes, master, own: (after.1 - before.1) / pages }
+        Ok(Figures { times, bytes, master, own: (after.1 - before.1) / pages })
     }
 }
 

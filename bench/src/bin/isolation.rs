@@ -1,18 +1,21 @@
 //! Whether targets whose peers misbehave delay the others: 47 pushes alone, and the same 47 beside
 //! one whose peer never answers, one whose peer always fails and one that is 10,000 events behind.
 //!
-//! `cargo xtask bench isolation`. Runs with and without the three alternate. First all are in one
-//! process, as `standalone` runs them, then each reads the feed over HTTP as a process of its own does.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a program of measurements
+//! `cargo xtask bench isolation [process|http] [PAIRS]`. Runs alone and beside the three take turns, and
+//! a pair of neighbours is compared, since the machine changes from minute to minute. All are in one
+//! process, as `standalone` runs them, or each reads the feed over HTTP as a process of its own does.
+//! The three have receivers of their own.
+#![allow(clippy::print_stdout, reason = "a terminal program")]
 
 use bench::{
+    Measured,
     figures::{self, ms, quantile},
     receiver::{Receivers, SLOW, mark},
     recorded,
     served::Served,
 };
 use crds::HttpPushSpec;
-use delivery::budget::Budgets;
+use delivery::{RunError, budget::Budgets};
 use feed::{AnyConsumer, AnyFeed, ConsumerOptions, Feed, Options};
 use master::{Batch, Sink as _};
 use model::{Build, BuildId, Event, World};
@@ -32,133 +35,175 @@ use tokio_util::sync::CancellationToken;
 const GOOD: usize = 47;
 const BEHIND: u64 = 10_000;
 /// Measured events of one run, and the time between two.
-const EVENTS: u64 = 300;
+const EVENTS: u64 = 60;
 const PACE: Duration = Duration::from_millis(100);
-/// Pairs of runs.
-const ROUNDS: usize = 4;
+/// Pairs of runs, if it is not said how many.
+const PAIRS: usize = 12;
 
-fn main() {
+fn main() -> Measured {
     println!("{}", figures::machine());
+    let mut arguments = std::env::args().skip(1);
+    let ways = match arguments.next().as_deref() {
+        None => vec![false, true],
+        Some("process") => vec![false],
+        Some("http") => vec![true],
+        Some(other) => return Err(format!("{other:?}: it is process or http").into()),
+    };
+    let pairs = arguments.next().map_or(Ok(PAIRS), |pairs| pairs.parse())?;
     // Receivers have threads of their own, as other processes would.
     let outside = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("receivers")
         .enable_all()
-        .build()
-        .unwrap();
-    for over_http in [false, true] {
+        .build()?;
+    for over_http in ways {
         println!("{}", if over_http { "over HTTP" } else { "in one process" });
-        let (mut alone, mut beside) = (Vec::new(), Vec::new());
-        for round in 1..=ROUNDS {
+        let mut tails: Vec<[Duration; 2]> = Vec::new();
+        let mut middles: Vec<[Duration; 2]> = Vec::new();
+        for pair in 0..pairs {
+            let (mut tail, mut middle) = ([Duration::ZERO; 2], [Duration::ZERO; 2]);
             // The order alternates too, so that neither always runs on the warmer machine.
-            for bad in [round % 2 == 0, round % 2 != 0] {
-                let inside = Runtime::new().unwrap();
-                let receivers = outside.block_on(Receivers::start(GOOD));
-                let silent = outside.block_on(silent());
-                let mut lags = inside.block_on(run(receivers, &silent, bad, over_http));
-                report(&format!("round {round}, {}", title(bad)), &mut lags);
-                (if bad { &mut beside } else { &mut alone }).append(&mut lags);
+            for bad in [pair % 2 != 0, pair % 2 == 0] {
+                let inside = Runtime::new()?;
+                let peers = outside.block_on(Peers::start())?;
+                let mut lags = inside.block_on(run(&peers, bad, over_http))?;
                 inside.shutdown_timeout(Duration::from_secs(1));
+                tail[usize::from(bad)] = quantile(&mut lags, 0.99);
+                middle[usize::from(bad)] = quantile(&mut lags, 0.5);
             }
+            println!(
+                "pair {:2}: alone p50 {:6.1} p99 {:6.1} ms, beside p50 {:6.1} p99 {:6.1} ms",
+                pair + 1,
+                ms(middle[0]),
+                ms(tail[0]),
+                ms(middle[1]),
+                ms(tail[1]),
+            );
+            tails.push(tail);
+            middles.push(middle);
         }
-        report(&format!("all, {}", title(false)), &mut alone);
-        report(&format!("all, {}", title(true)), &mut beside);
+        compare("p50", &middles);
+        compare("p99", &tails);
     }
+    Ok(())
 }
 
-fn title(bad: bool) -> &'static str {
-    if bad { "47 beside the three" } else { "47 alone" }
-}
-
-fn report(what: &str, lags: &mut [Duration]) {
+/// The median of each side and the quarters around it, and what the pairs say.
+fn compare(what: &str, pairs: &[[Duration; 2]]) {
+    for (side, title) in ["47 alone", "47 beside the three"].iter().enumerate() {
+        let mut all: Vec<Duration> = pairs.iter().map(|pair| pair[side]).collect();
+        let mut at = |share| ms(quantile(&mut all, share));
+        println!(
+            "{what}, {title:<19}: median {:6.1} ms, half of the runs {:.1} to {:.1} ms",
+            at(0.5),
+            at(0.25),
+            at(0.75)
+        );
+    }
+    let mut more: Vec<f64> = pairs.iter().map(|[alone, beside]| ms(*beside) - ms(*alone)).collect();
+    more.sort_by(f64::total_cmp);
+    let at = |share: usize| more.get(more.len() * share / 4).copied().unwrap_or_default();
     println!(
-        "{what:<28} p50 {:7.1} ms  p90 {:7.1} ms  p99 {:7.1} ms  most {:7.1} ms  ({} deliveries)",
-        ms(quantile(lags, 0.5)),
-        ms(quantile(lags, 0.9)),
-        ms(quantile(lags, 0.99)),
-        ms(quantile(lags, 1.0)),
-        lags.len(),
+        "{what}, beside minus alone : median {:+6.1} ms, half of the pairs {:+.1} to {:+.1} ms; \
+         beside was slower in {} of {}",
+        at(2),
+        at(1),
+        at(3),
+        more.iter().filter(|more| **more > 0.0).count(),
+        more.len(),
     );
 }
 
+/// Whom the targets talk to.
+struct Peers {
+    good: Receivers,
+    /// Of the three; one of its paths fails, one is slow.
+    others: Receivers,
+    silent: String,
+}
+
+impl Peers {
+    async fn start() -> Measured<Self> {
+        let (good, others) = (Receivers::start(GOOD).await?, Receivers::start(0).await?);
+        Ok(Self { good, others, silent: silent().await? })
+    }
+}
+
 /// The lags, from an event's place on disk to its arrival, of all deliveries to the good ones.
-async fn run(receivers: Receivers, silent: &str, bad: bool, over_http: bool) -> Vec<Duration> {
-    let dir = tempfile::tempdir().unwrap();
-    let feed = Feed::open(dir.path(), Options::default()).unwrap();
-    let served = if over_http { Some(Served::start(&feed).await) } else { None };
-    let consumer = async |name: &str| -> AnyConsumer {
+async fn run(peers: &Peers, bad: bool, over_http: bool) -> Measured<Vec<Duration>> {
+    let dir = tempfile::tempdir()?;
+    let feed = Feed::open(dir.path(), Options::default())?;
+    let served = if over_http { Some(Served::start(&feed).await?) } else { None };
+    let consumer = async |name: &str| -> Measured<AnyConsumer> {
         let feed = match &served {
-            Some(served) => AnyFeed::from(served.remote(name)),
+            Some(served) => AnyFeed::from(served.remote(name)?),
             None => AnyFeed::from(feed.clone()),
         };
-        feed.consumer(name, ConsumerOptions::default()).await.unwrap()
+        Ok(feed.consumer(name, ConsumerOptions::default()).await?)
     };
     let mut running = Targets::default();
-    let behind = if bad { Some(consumer("behind").await) } else { None };
-    fill(&feed).await;
+    let behind = if bad { Some(consumer("behind").await?) } else { None };
+    fill(&feed).await?;
     if let Some(behind) = behind {
-        running.start(behind, "behind", &receivers.url(SLOW));
-        running.start(consumer("failing").await, "failing", &receivers.url("failing"));
-        running.start(consumer("hanging").await, "hanging", silent);
+        running.start(behind, "behind", &peers.others.url(SLOW))?;
+        running.start(consumer("failing").await?, "failing", &peers.others.url("failing"))?;
+        running.start(consumer("hanging").await?, "hanging", &peers.silent)?;
     }
     for n in 0..GOOD {
         let name = format!("good-{n}");
-        running.start(consumer(&name).await, &name, &receivers.url(n));
+        running.start(consumer(&name).await?, &name, &peers.good.url(n))?;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
 
-    let build = build();
+    let build = build()?;
     let mut ingest = feed.ingest();
     let mut journaled = Vec::new();
     let mut pace = tokio::time::interval(PACE);
     for number in 0..EVENTS {
         pace.tick().await;
         let events = vec![event(&build, number)];
-        ingest.commit(Batch { events, ..Batch::default() }, &World::default()).await.unwrap();
+        ingest.commit(Batch { events, ..Batch::default() }, &World::default()).await?;
         journaled.push(Instant::now());
     }
     let patience = Instant::now() + Duration::from_secs(60);
-    while receivers.counts().iter().any(|count| *count < journaled.len()) {
-        assert!(Instant::now() < patience, "not everything arrived: {:?}", receivers.counts());
+    while peers.good.counts().iter().any(|count| *count < journaled.len()) {
+        if Instant::now() > patience {
+            return Err(format!("not everything arrived: {:?}", peers.good.counts()).into());
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     if bad {
         let left = |name: &str| {
             feed.consumers().into_iter().find(|c| c.name == name).map_or(0, |c| c.backlog)
         };
-        println!(
-            "  left at the end: hanging {}, failing {}, behind {}",
-            left("hanging"),
-            left("failing"),
-            left("behind")
-        );
+        let left = ["hanging", "failing", "behind"].map(left);
+        if left.contains(&0) {
+            return Err(format!("one of the three was done before the end: {left:?}").into());
+        }
     }
-    running.end().await;
+    running.end().await?;
     feed.close().await;
-    lags(&receivers, &journaled)
+    lags(&peers.good, &journaled)
 }
 
-fn lags(receivers: &Receivers, journaled: &[Instant]) -> Vec<Duration> {
+fn lags(receivers: &Receivers, journaled: &[Instant]) -> Measured<Vec<Duration>> {
     let mut lags = Vec::new();
     for target in 0..GOOD {
         let arrivals = receivers.arrivals(target);
-        let numbers: Vec<u64> = arrivals.iter().map(|(number, _)| *number).collect();
-        assert_eq!(
-            numbers,
-            (0..EVENTS).collect::<Vec<_>>(),
-            "target {target}: each once, in order"
-        );
+        if !arrivals.iter().map(|(number, _)| *number).eq(0..EVENTS) {
+            return Err(format!("target {target}: not each once, in order").into());
+        }
         for ((_, arrived), journaled) in arrivals.iter().zip(journaled) {
             // An event may arrive before its commit's answer reaches this program.
             lags.push(arrived.saturating_duration_since(*journaled));
         }
     }
-    lags
+    Ok(lags)
 }
 
 /// What one target is behind: builds without a mark.
-async fn fill(feed: &Feed) {
-    let build = build();
+async fn fill(feed: &Feed) -> Measured {
+    let build = build()?;
     let mut ingest = feed.ingest();
     for first in (0..BEHIND).step_by(250) {
         let events = (first..first + 250)
@@ -167,17 +212,18 @@ async fn fill(feed: &Feed) {
                 Event::BuildFinished { build: Box::new(build) }
             })
             .collect();
-        ingest.commit(Batch { events, ..Batch::default() }, &World::default()).await.unwrap();
+        ingest.commit(Batch { events, ..Batch::default() }, &World::default()).await?;
     }
+    Ok(())
 }
 
 /// A real build.
-fn build() -> Build {
-    let finished = recorded::events().into_iter().find_map(|event| match event {
+fn build() -> Measured<Build> {
+    let finished = recorded::events()?.into_iter().find_map(|event| match event {
         Event::BuildFinished { build } => Some(*build),
         _ => None,
     });
-    finished.unwrap()
+    Ok(finished.ok_or("no build ends in the recording")?)
 }
 
 fn event(build: &Build, number: u64) -> Event {
@@ -187,47 +233,48 @@ fn event(build: &Build, number: u64) -> Event {
 }
 
 /// A peer that accepts and never answers.
-async fn silent() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+async fn silent() -> Measured<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
     tokio::spawn(async move {
         let mut held = Vec::new();
         while let Ok((stream, _)) = listener.accept().await {
             held.push(stream);
         }
     });
-    format!("http://{address}/")
+    Ok(format!("http://{address}/"))
 }
 
 /// Targets as `standalone` runs them.
 #[derive(Default)]
 struct Targets {
-    tasks: JoinSet<()>,
+    tasks: JoinSet<Result<(), RunError>>,
     cancel: CancellationToken,
     budgets: Budgets,
 }
 
 impl Targets {
-    fn start(&mut self, consumer: AnyConsumer, name: &str, url: &str) {
+    fn start(&mut self, consumer: AnyConsumer, name: &str, url: &str) -> Measured {
         let spec: HttpPushSpec = serde_json::from_value(json!({
             "masterRef": { "name": "main" },
             "serverUrl": url,
             "bufferDelay": "1ms",
             "retryDelay": "1s",
-        }))
-        .unwrap();
-        let push = HttpPush::new(&spec, &Secrets::default(), About::default().fixed()).unwrap();
+        }))?;
+        let push = HttpPush::new(&spec, &Secrets::default(), About::default().fixed())?;
         let options = push.options(name, &self.budgets);
-        let metrics = delivery::Metrics::register(&Registry::new(), "main").unwrap();
+        let metrics = delivery::Metrics::register(&Registry::new(), "main")?;
         let run =
             delivery::run_batch(consumer, Arc::new(push), options, metrics, self.cancel.clone());
-        self.tasks.spawn(async move { run.await.unwrap() });
+        self.tasks.spawn(run);
+        Ok(())
     }
 
-    async fn end(mut self) {
+    async fn end(mut self) -> Measured {
         self.cancel.cancel();
         while let Some(ended) = self.tasks.join_next().await {
-            ended.unwrap();
+            ended??;
         }
+        Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! The whole process with a journal of 4000 builds (20 builders × 200 builds × 8 steps): time from the start to
 //! the first page, and resident memory. `cargo xtask bench` builds the program and runs this.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a program of measurements
+#![allow(clippy::print_stdout, reason = "a terminal program")]
 
+use bench::{Measured, figures};
 use feed::{Feed, Options};
 use master::{Batch, Dirty, Sink as _};
 use model::{
@@ -22,21 +23,21 @@ const BUILDS: u64 = 200;
 const STEPS: u64 = 8;
 const RUNS: usize = 7;
 
-fn main() {
+fn main() -> Measured {
     let program = env::var_os("BUILDBOT_STATUS")
-        .expect("BUILDBOT_STATUS names the program: run cargo xtask bench");
-    let folder = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(fill(&folder.path().join("data/default/main")));
+        .ok_or("BUILDBOT_STATUS names the program: run cargo xtask bench")?;
+    let folder = tempfile::tempdir()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(fill(&folder.path().join("data/default/main")))?;
     let mut starts = Vec::new();
     let mut pages = Vec::new();
     let mut cold = Vec::new();
     let (mut loaded, mut firsts, mut alls) = (Vec::new(), Vec::new(), Vec::new());
     let (mut memory, mut size) = (0, 0);
     for _ in 0..RUNS {
-        let (port, metrics) = (free_port(), free_port());
+        let (port, metrics) = (free_port()?, free_port()?);
         let file = folder.path().join("bench.yaml");
-        fs::write(&file, manifest(port)).unwrap();
+        fs::write(&file, manifest(port))?;
         let begin = Instant::now();
         let mut command = Command::new(&program);
         command
@@ -49,38 +50,41 @@ fn main() {
             .args(["--metrics", &format!("127.0.0.1:{metrics}")])
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let mut child = Ended(command.spawn().unwrap());
+        let mut child = Ended(command.spawn()?);
         while get(port, "/waterfall").is_none() {
-            assert!(child.0.try_wait().unwrap().is_none(), "the program ended");
-            assert!(begin.elapsed() < Duration::from_secs(30), "no page within 30 s");
+            if child.0.try_wait()?.is_some() || begin.elapsed() > Duration::from_secs(30) {
+                return Err("the program ended, or had no page within 30 s".into());
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
         starts.push(begin.elapsed());
         let page = Instant::now();
-        get(port, "/waterfall").unwrap();
+        get(port, "/waterfall").ok_or("no waterfall")?;
         pages.push(page.elapsed());
         let page = Instant::now();
-        get(port, "/waterfall?num_events=199").unwrap();
+        get(port, "/waterfall?num_events=199").ok_or("no waterfall")?;
         cold.push(page.elapsed());
         // All builds are in memory once the oldest is on a page.
         let oldest = "bench-20/builds/1\"";
         let all = "/waterfall?num_events=100000&show_time=10000000";
         while get(port, all).is_none_or(|page| !page.contains(oldest)) {
-            assert!(begin.elapsed() < Duration::from_secs(60), "not all builds within 60 s");
+            if begin.elapsed() > Duration::from_secs(60) {
+                return Err("not all builds within 60 s".into());
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
         loaded.push(begin.elapsed());
         // Another range of time, so that the page is made and not the one kept.
-        let (first, whole, bytes) = timed(port, &format!("{all}1"));
+        let (first, whole, bytes) = timed(port, &format!("{all}1"))?;
         firsts.push(first);
         alls.push(whole);
         size = bytes;
-        memory = memory.max(resident(child.0.id()));
+        memory = memory.max(figures::resident(child.0.id()).ok_or("the program ended")?);
     }
     for times in [&mut starts, &mut cold, &mut pages, &mut loaded, &mut firsts, &mut alls] {
         times.sort();
     }
-    let ms = |d: Duration| d.as_secs_f64() * 1e3;
+    let ms = figures::ms;
     println!("builds            {}", BUILDERS * BUILDS);
     println!("first page        {:7.1} ms (median of {RUNS})", ms(starts[RUNS / 2]));
     println!("waterfall, made   {:7.1} ms (median of {RUNS})", ms(cold[RUNS / 2]));
@@ -89,19 +93,20 @@ fn main() {
     println!("all boxes, 1 byte {:7.1} ms (median of {RUNS})", ms(firsts[RUNS / 2]));
     println!("all boxes, whole  {:7.1} ms (median of {RUNS}), {size} bytes", ms(alls[RUNS / 2]));
     println!("resident memory   {:7.1} MiB (most)", memory as f64 / 1024.0);
+    Ok(())
 }
 
 /// Time to the first byte and to the last of a page, and its size, uncompressed.
-fn timed(port: u16, path: &str) -> (Duration, Duration, usize) {
+fn timed(port: u16, path: &str) -> Measured<(Duration, Duration, usize)> {
     let begin = Instant::now();
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut bytes = vec![0; 64 * 1024];
-    let mut size = stream.read(&mut bytes).unwrap();
+    let mut size = stream.read(&mut bytes)?;
     let first = begin.elapsed();
     loop {
-        match stream.read(&mut bytes).unwrap() {
-            0 => return (first, begin.elapsed(), size),
+        match stream.read(&mut bytes)? {
+            0 => return Ok((first, begin.elapsed(), size)),
             more => size += more,
         }
     }
@@ -117,8 +122,8 @@ impl Drop for Ended {
     }
 }
 
-async fn fill(journal: &Path) {
-    let feed = Feed::open(journal, Options::default()).unwrap();
+async fn fill(journal: &Path) -> Measured {
+    let feed = Feed::open(journal, Options::default())?;
     let mut ingest = feed.ingest();
     let mut world = World::default();
     let mut dirty = Dirty { meta: true, ..Dirty::default() };
@@ -132,15 +137,16 @@ async fn fill(journal: &Path) {
     let mut history = Vec::new();
     for n in 1..=BUILDS {
         for b in 1..=BUILDERS {
-            history.push(build(b, n, now - i64::try_from((BUILDS - n) * 600).unwrap()));
+            history.push(build(b, n, now - i64::try_from((BUILDS - n) * 600)?));
         }
     }
     let mut batch = Batch { history, dirty, ..Batch::default() };
     for chunk in std::mem::take(&mut batch.history).chunks(200) {
         batch.history = chunk.to_vec();
-        ingest.commit(std::mem::take(&mut batch), &world).await.unwrap();
+        ingest.commit(std::mem::take(&mut batch), &world).await?;
     }
     feed.close().await;
+    Ok(())
 }
 
 fn name(builder: u64) -> BuilderName {
@@ -192,8 +198,8 @@ spec: {{masterRef: {{name: main}}, httpPort: \"tcp:{port}:interface=127.0.0.1\"}
     )
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+fn free_port() -> Measured<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// The answer's length if it is 200.
@@ -203,11 +209,4 @@ fn get(port: u16, path: &str) -> Option<String> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
     answer.starts_with(b"HTTP/1.1 200").then(|| String::from_utf8_lossy(&answer).into_owned())
-}
-
-/// Resident memory in KiB.
-fn resident(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -3,11 +3,11 @@
 
 use clap::{Args, Parser, Subcommand};
 use e2e::faults::{
-    Plan, Topology,
+    Broken, Plan, Topology,
     campaign::{Campaign, Sum},
-    real, run,
+    real, run, run_broken,
 };
-use std::{env, fs, path::PathBuf, process::ExitCode, time::Instant};
+use std::{env, fs, future::Future, path::PathBuf, process::ExitCode, time::Instant};
 
 /// Runs the program while faults happen, and looks for what was lost.
 #[derive(Parser)]
@@ -22,6 +22,9 @@ enum Command {
     All(All),
     /// One run; the last line of what it prints is its outcome as JSON.
     One(One),
+    /// A target that breaks the promise, as part of a run.
+    #[command(hide = true)]
+    BrokenTarget { how: Broken, feed: String, token: PathBuf, receiver: String },
 }
 
 #[derive(Args)]
@@ -44,6 +47,9 @@ struct All {
     /// Which processes run; without it, by turns.
     #[arg(long, value_enum)]
     topology: Option<Topology>,
+    /// No faults, but a target that breaks the promise: shows that the verdict says so.
+    #[arg(long, hide = true)]
+    broken: Option<Broken>,
     /// Where the logs of runs that fail are kept.
     #[arg(long)]
     logs: PathBuf,
@@ -67,37 +73,49 @@ struct One {
     folder: PathBuf,
     #[arg(long)]
     real: bool,
+    #[arg(long)]
+    broken: Option<Broken>,
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::One(one) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .unwrap();
-            let One { seed, index, topology, folder, real } = one;
+            let One { seed, index, topology, folder, real, broken } = one;
             let one = async {
                 if real {
                     real::run(seed, index, topology, &folder).await
                 } else {
-                    run(&Plan::draw(seed, index, topology), &folder).await
+                    let plan = Plan::draw(seed, index, topology);
+                    let plan = match broken {
+                        Some(broken) => plan.with(broken),
+                        None => plan,
+                    };
+                    run(&plan, &folder).await
                 }
             };
-            let outcome = runtime.block_on(async {
-                // What is dropped here kills its processes.
-                tokio::select! {
-                    outcome = one => Some(outcome),
-                    () = interrupted() => None,
-                }
-            });
-            let Some(outcome) = outcome else { return ExitCode::from(130) };
+            // What is dropped when it is interrupted kills its processes.
+            let Some(outcome) = until_interrupted(one) else { return ExitCode::from(130) };
             println!("{}", outcome.json());
             ExitCode::from(u8::from(!outcome.is_good()))
         }
+        Command::BrokenTarget { how, feed, token, receiver } => {
+            until_interrupted(run_broken(how, &feed, &token, &receiver));
+            ExitCode::SUCCESS
+        }
         Command::All(all) => campaign(all),
     }
+}
+
+/// What comes of it; nothing if SIGINT or SIGTERM come before.
+fn until_interrupted<T>(what: impl Future<Output = T>) -> Option<T> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        tokio::select! {
+            done = what => Some(done),
+            () = interrupted() => None,
+        }
+    })
 }
 
 /// SIGINT or SIGTERM.
@@ -124,6 +142,7 @@ fn campaign(all: All) -> ExitCode {
         real: numbers(all.real),
         jobs: all.jobs,
         topology: all.topology,
+        broken: all.broken,
         logs: all.logs,
         binary: env::var_os("BUILDBOT_STATUS").map_or_else(
             || env::current_exe().unwrap().with_file_name("buildbot-status"),

@@ -1,6 +1,7 @@
 //! Many runs, each in a process and a network of its own, and the report about them.
 
 use super::{
+    broken::Broken,
     machine::Namespace,
     plan::{Plan, Topology},
 };
@@ -31,6 +32,8 @@ pub struct Campaign {
     pub jobs: usize,
     /// Which processes run; `None` takes turns.
     pub topology: Option<Topology>,
+    /// A target runs that breaks the promise, and no fault happens: to show that it is found.
+    pub broken: Option<Broken>,
     /// Where logs of runs are kept; those of good runs are removed.
     pub logs: PathBuf,
     /// The built `buildbot-status`.
@@ -193,13 +196,19 @@ impl Campaign {
         if real {
             command.arg("--real");
         }
+        if let Some(broken) = self.broken {
+            command.args(["--broken", broken.name()]);
+        }
         let errors = fs::File::create(folder.join("run.log")).unwrap();
         let output = command.stdin(Stdio::null()).stderr(errors).output();
         let said = output.ok().and_then(|output| {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             serde_json::from_str(text.lines().last()?).ok()
         });
-        let drawn = Plan::draw(self.seed, index, topology).faults;
+        let mut drawn = Plan::draw(self.seed, index, topology).faults;
+        if self.broken.is_some() {
+            drawn.clear();
+        }
         let faults: BTreeSet<&'static str> = if real {
             BTreeSet::from([REAL])
         } else {

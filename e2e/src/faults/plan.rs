@@ -1,6 +1,6 @@
 //! What happens in a run, drawn from the seed. Pure.
 
-use super::receivers::Manner;
+use super::{broken::Broken, receivers::Manner};
 use crate::recorded_master::Keys;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use std::{collections::BTreeSet, fmt};
@@ -162,6 +162,8 @@ pub struct Plan {
     pub topology: Topology,
     /// Faults, by milliseconds since the recording began to play.
     pub faults: Vec<(u64, Fault)>,
+    /// Instead of the program's push a target runs that breaks the promise.
+    pub broken: Option<Broken>,
 }
 
 /// How long the recording plays, in milliseconds.
@@ -191,6 +193,12 @@ impl Plan {
         self.faults.iter().any(|(_, fault)| matches!(fault, Fault::FullDisk(_)))
     }
 
+    /// The same run without faults, in which a target breaks the promise.
+    #[must_use]
+    pub fn with(self, broken: Broken) -> Self {
+        Self { faults: Vec::new(), broken: Some(broken), topology: Topology::Split, ..self }
+    }
+
     /// Run `index` of the campaign `campaign`. Each run has one fault by turns, so that every kind
     /// comes up, and up to three more by chance.
     pub fn draw(campaign: u64, index: u64, topology: Topology) -> Self {
@@ -209,7 +217,7 @@ impl Plan {
             }
         }
         faults.sort_by_key(|(at, _)| *at);
-        Self { seed, topology, faults }
+        Self { seed, topology, faults, broken: None }
     }
 }
 

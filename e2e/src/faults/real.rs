@@ -3,7 +3,7 @@
 
 use super::{
     judge::{Evidence, Verdict, judge},
-    plan::{Topology, Victim, seed_of},
+    plan::{Plan, Topology, Victim, seed_of},
     receivers::Receiver,
     run::Outcome,
     system::{GROWTH, Ports, System},
@@ -91,7 +91,8 @@ pub async fn run(campaign: u64, index: u64, topology: Topology, folder: &Path) -
         Receiver::http(&folder.join("pushes.txt")).await,
     );
     let ports = Ports { master: link.port(), smtp: mail.port(), http: push.port() };
-    let system = System::start(folder, topology, ports, None).await;
+    let plan = Plan { seed, topology, faults: Vec::new(), broken: None };
+    let system = System::start(folder, &plan, ports, None).await;
     let mut scene = Scene {
         lab,
         link,

@@ -1,14 +1,20 @@
 //! The program under test: real processes, in one or in several.
 
+mod asked;
+mod clock;
+
+pub use clock::Clock;
+
 use super::{
+    broken::Broken,
     manifests,
-    plan::{Topology, Victim},
+    plan::{Plan, Topology, Victim},
 };
 use crate::{Link, Process, binary, free_port, wait_until};
 use rustix::process::Signal;
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
+    collections::BTreeMap,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -29,46 +35,6 @@ pub struct Ports {
     pub http: u16,
 }
 
-/// The wall clock of the processes: libfaketime with a file that says by how much it is off.
-#[derive(Clone, Debug)]
-pub struct Clock {
-    library: PathBuf,
-    file: PathBuf,
-}
-
-impl Clock {
-    /// A clock that is right; `None` where libfaketime is not installed.
-    pub fn new(folder: &Path) -> Option<Self> {
-        let name = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-        let others = [
-            "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-            "/usr/lib64/faketime/libfaketimeMT.so.1",
-        ];
-        let library =
-            std::iter::once(name).chain(others).map(PathBuf::from).find(|p| p.exists())?;
-        let clock = Self { library, file: folder.join("clock") };
-        clock.off_by(0);
-        Some(clock)
-    }
-
-    /// Sets how many seconds it is off.
-    pub fn off_by(&self, seconds: i64) {
-        let fresh = self.file.with_extension("new");
-        fs::write(&fresh, format!("{seconds:+}")).unwrap();
-        fs::rename(fresh, &self.file).unwrap();
-    }
-
-    fn apply(&self, command: &mut Command) {
-        command
-            .env("LD_PRELOAD", &self.library)
-            .env("FAKETIME_TIMESTAMP_FILE", &self.file)
-            .env("FAKETIME_CACHE_DURATION", "1")
-            // Timers go on: only what the clock says is wrong.
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("DONT_FAKE_MONOTONIC", "1");
-    }
-}
-
 /// Resident memory of a process in bytes; 0 if it is gone.
 fn resident(process: &Process) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
@@ -77,6 +43,7 @@ fn resident(process: &Process) -> u64 {
 }
 
 struct Unit {
+    program: PathBuf,
     arguments: Vec<String>,
     process: Option<Process>,
     started: Instant,
@@ -105,12 +72,8 @@ pub struct System {
 
 impl System {
     /// Writes the documents and starts the processes.
-    pub async fn start(
-        folder: &Path,
-        topology: Topology,
-        ports: Ports,
-        clock: Option<Clock>,
-    ) -> Self {
+    pub async fn start(folder: &Path, plan: &Plan, ports: Ports, clock: Option<Clock>) -> Self {
+        let topology = plan.topology;
         let mut system = Self {
             folder: folder.to_owned(),
             topology,
@@ -126,7 +89,7 @@ impl System {
         };
         match topology {
             Topology::Standalone => system.standalone(),
-            Topology::Split => system.split().await,
+            Topology::Split => system.split(plan.broken).await,
         }
         system
     }
@@ -140,7 +103,7 @@ impl System {
         self.unit("feed", &arguments);
     }
 
-    async fn split(&mut self) {
+    async fn split(&mut self, broken: Option<Broken>) {
         let keys = self.folder.join("keys");
         fs::create_dir_all(&keys).unwrap();
         fs::write(keys.join("1"), "a signing key of the campaign, 32 bytes or more").unwrap();
@@ -173,6 +136,13 @@ impl System {
             let token = self.token(&keys, uid, consumer, kind, &["read", "consume"]);
             let token_file = self.folder.join(format!("{name}.token"));
             fs::write(&token_file, token).unwrap();
+            if let Some(broken) = broken.filter(|_| name == "push") {
+                let receiver = manifests::push_url(self.ports.http);
+                let how = ["broken-target", broken.name(), &url, text(&token_file), &receiver];
+                let this = env::current_exe().unwrap();
+                self.unit_of(name, this, how.map(str::to_owned).to_vec());
+                continue;
+            }
             let file = self.folder.join(format!("{name}.yaml"));
             fs::write(&file, document).unwrap();
             let target = [
@@ -212,10 +182,14 @@ impl System {
     }
 
     fn unit(&mut self, name: &'static str, arguments: &[&str]) {
-        let mut all = vec!["--log".to_owned(), "info".to_owned()];
-        all.extend(arguments.iter().map(|a| (*a).to_owned()));
+        let arguments = ["--log", "info"].iter().chain(arguments);
+        self.unit_of(name, binary().to_owned(), arguments.map(|a| (*a).to_owned()).collect());
+    }
+
+    fn unit_of(&mut self, name: &'static str, program: PathBuf, arguments: Vec<String>) {
         let unit = Unit {
-            arguments: all,
+            program,
+            arguments,
             process: None,
             started: Instant::now(),
             baseline: None,
@@ -228,7 +202,7 @@ impl System {
     fn run(&mut self, name: &'static str) {
         let output = self.folder.join(format!("{name}.log"));
         let unit = self.units.get_mut(name).unwrap();
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&unit.program);
         // A backtrace of a program with its symbols takes some 90 MiB, which would count as growth.
         command.args(&unit.arguments).env_remove("RUST_BACKTRACE");
         if let Some(clock) = &self.clock {
@@ -240,74 +214,6 @@ impl System {
 
     fn metrics(&self) -> String {
         format!("127.0.0.1:{}", self.metrics)
-    }
-
-    /// Whether the mail and the push have their places in the journal, by the feed's figures.
-    pub async fn consumers(&self) -> [bool; 2] {
-        let text = self.figures().await;
-        ["mail/mail", "http_push/push"]
-            .map(|consumer| text.contains(&format!("consumer=\"{consumer}\"")))
-    }
-
-    /// Whether the master is read at present.
-    pub async fn is_connected(&self) -> bool {
-        let text = self.figures().await;
-        let mut lines =
-            text.lines().filter(|line| line.starts_with("buildbot_status_master_connected"));
-        lines.any(|line| line.ends_with(" 1"))
-    }
-
-    /// Dead letters of the mail's consumer and of the push's.
-    pub async fn dead_letters(&self) -> [u64; 2] {
-        let text = self.figures().await;
-        ["mail/mail", "http_push/push"].map(|consumer| {
-            let label = format!("consumer=\"{consumer}\"");
-            let name = "buildbot_status_feed_consumer_dead_letters{";
-            let line = text.lines().find(|line| line.starts_with(name) && line.contains(&label));
-            line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
-        })
-    }
-
-    /// Whether the journal has every one of these builds, which are all that the master's database
-    /// has finished.
-    pub async fn knows(&self, builds: &BTreeSet<u64>) -> bool {
-        match self.topology {
-            Topology::Standalone => {
-                let url =
-                    format!("http://127.0.0.1:{}/one_line_per_build?numbuilds=1000", self.pages);
-                let page = self.get(&url, "").await;
-                page.contains(&format!("the last {} to finish", builds.len()))
-            }
-            Topology::Split => {
-                let token = self.token(
-                    &self.folder.join("keys"),
-                    manifests::UID,
-                    "look",
-                    "WebStatus",
-                    &["read"],
-                );
-                let url = format!("http://127.0.0.1:{}/v1/builds", self.feed_port);
-                let answer: serde_json::Value =
-                    serde_json::from_str(&self.get(&url, &token).await).unwrap_or_default();
-                let known = answer["builds"].as_array().into_iter().flatten();
-                let known: BTreeSet<u64> = known.filter_map(|build| build["id"].as_u64()).collect();
-                builds.is_subset(&known)
-            }
-        }
-    }
-
-    /// The body of an answer; empty if there is none.
-    async fn get(&self, url: &str, token: &str) -> String {
-        let request = reqwest::Client::new().get(url).bearer_auth(token);
-        match request.timeout(Duration::from_secs(5)).send().await {
-            Ok(answer) => answer.text().await.unwrap_or_default(),
-            Err(_) => String::new(),
-        }
-    }
-
-    /// What the process with the journal says at `/metrics`; empty while it does not answer.
-    async fn figures(&self) -> String {
-        self.get(&format!("http://{}/metrics", self.metrics()), "").await
     }
 
     fn name(&self, victim: Victim) -> &'static str {
@@ -402,23 +308,6 @@ impl System {
     /// The most that any process grew, in bytes.
     pub fn grown(&self) -> u64 {
         self.units.values().map(|unit| unit.grown).max().unwrap_or(0)
-    }
-
-    /// An address whose stream somebody may read slowly: pages or feed, and its request.
-    pub fn stream(&self) -> (u16, String) {
-        match self.topology {
-            Topology::Standalone => {
-                (self.pages, "GET /live/waterfall HTTP/1.1\r\nHost: pages\r\n\r\n".to_owned())
-            }
-            Topology::Split => {
-                let keys = self.folder.join("keys");
-                let token = self.token(&keys, manifests::UID, "slow", "WebStatus", &["read"]);
-                let head = format!(
-                    "GET /v1/events HTTP/1.1\r\nHost: feed\r\nAuthorization: Bearer {token}\r\n"
-                );
-                (self.feed_port, format!("{head}Accept: text/event-stream\r\n\r\n"))
-            }
-        }
     }
 
     /// Ends everything in an orderly way; gives what was wrong.

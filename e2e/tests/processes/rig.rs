@@ -7,7 +7,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// The builder whose builds are forced.
@@ -74,15 +74,7 @@ impl Part {
     /// SIGTERM; must end well within fifteen seconds.
     pub async fn end(mut self) {
         let Some(process) = &mut self.process else { return };
-        process.signal(Signal::TERM);
-        let asked = Instant::now();
-        let status = loop {
-            if let Some(status) = process.ended() {
-                break status;
-            }
-            assert!(asked.elapsed() < END, "it does not end:\n{}", process.printed());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        };
+        let status = process.end(END).await;
         assert!(status.success(), "{status}\n{}", process.printed());
     }
 }

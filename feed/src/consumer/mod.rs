@@ -1,30 +1,26 @@
 //! Durable consumers: what is done is never handed out again, what is not, always.
 
 pub(crate) mod core;
+mod handle;
 pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod words;
 
+pub use handle::ConsumerHandle;
 pub use words::{
     ConsumerStatus, DeadLetter, Done, Gap, JournalLost, LossKind, Parked, StateChange,
 };
 
-use self::{
-    core::{Present, State},
-    words::bounded,
-};
+use self::{core::Present, words::bounded};
 use crate::{
     ConsumerError, ConsumerOptions, StoreError,
     feed::Inner,
     query,
     shared::now_ms,
-    writer::{ConsumerJob, Granted, Wish},
+    writer::{Granted, Wish},
 };
 use model::{Position, Record};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::watch;
 
 /// A durable reader; see [`crate::Feed::consumer`]. One that is slow costs no memory: it reads
@@ -36,14 +32,6 @@ pub struct Consumer {
     window: usize,
     /// Read from the journal and not yet looked at.
     page: VecDeque<(u64, Option<Arc<Record>>)>,
-}
-
-/// Acknowledges from any task; clones share one consumer.
-#[derive(Clone, Debug)]
-pub struct ConsumerHandle {
-    feed: Arc<Inner>,
-    core: Present,
-    generation: u64,
 }
 
 /// What to do next.
@@ -76,8 +64,7 @@ impl Consumer {
         let known = known.map(|position| (position, lost.len() as u64));
         let held = held.into_iter().map(|position| position.seq).collect();
         let wish = Wish::Open { max_backlog_ms, catch_up, held, known };
-        let job = ConsumerJob { name: name.to_owned(), wish };
-        let Granted::Opened { generation } = feed.wish(job).await? else {
+        let Granted::Opened { generation } = feed.wish(name, wish).await? else {
             return Err(StoreError::Closed.into());
         };
         let core = feed.shared.consumers().get(name).map(Arc::clone);
@@ -96,6 +83,8 @@ impl Consumer {
     /// [`ConsumerError::Superseded`] once it was opened anew, [`ConsumerError::NotFound`] once
     /// it was forgotten; [`ConsumerError::Store`].
     pub async fn next(&mut self) -> Result<Arc<Record>, ConsumerError> {
+        // A reader that is far behind always finds something: it lets others have a turn too.
+        tokio::task::coop::consume_budget().await;
         let core = self.handle.core.core();
         loop {
             // Listening begins before looking, so that nothing is missed in between.
@@ -133,6 +122,35 @@ impl Consumer {
                 },
             }
         }
+    }
+
+    /// The next record as by [`Consumer::next`], and with it those that follow and are in memory
+    /// already: at most `most` together. Safe to cancel.
+    pub(crate) async fn next_few(
+        &mut self,
+        most: usize,
+    ) -> Result<Vec<Arc<Record>>, ConsumerError> {
+        let mut records = vec![self.next().await?];
+        let mut state = self.handle.core.lock();
+        // Whatever is out of the ordinary is for the next call.
+        if self.handle.check(&state).is_err()
+            || !state.replays.is_empty()
+            || state.next_refill().is_some()
+        {
+            return Ok(records);
+        }
+        while records.len() < most && state.in_flight.len() < self.window {
+            let seq = state.row.ledger.next_open(state.cursor);
+            let follows = |(at, record): &mut (u64, Option<_>)| *at == seq && record.is_some();
+            if state.in_flight.contains(&seq) {
+                break;
+            }
+            let Some((_, Some(record))) = self.page.pop_front_if(follows) else { break };
+            state.cursor = seq;
+            state.in_flight.insert(seq);
+            records.push(record);
+        }
+        Ok(records)
     }
 
     fn step(&self, head: u64) -> Result<Step, ConsumerError> {
@@ -268,94 +286,5 @@ impl Consumer {
     /// See [`ConsumerHandle::status`].
     pub fn status(&self) -> ConsumerStatus {
         self.handle.status()
-    }
-}
-
-impl ConsumerHandle {
-    /// Marks a record as done that nothing was to be sent about, together with a change of state; returns when both are on disk.
-    /// A position that is done already is no error, and then the state stays as it is.
-    ///
-    /// # Errors
-    /// [`ConsumerError`], with nothing done.
-    pub async fn acknowledge(
-        &self,
-        position: Position,
-        state: Option<StateChange>,
-    ) -> Result<(), ConsumerError> {
-        self.done(position, Done { change: state, ..Done::default() }).await
-    }
-
-    /// Gives a record up: it counts as done and is kept with the reason, for replay.
-    ///
-    /// # Errors
-    /// [`ConsumerError`], with nothing done.
-    pub async fn park(&self, position: Position, letter: DeadLetter) -> Result<(), ConsumerError> {
-        self.done(position, Done::given_up(letter, 0)).await
-    }
-
-    /// [`ConsumerHandle::park`] with a letter, [`ConsumerHandle::acknowledge`] without one; the
-    /// consumer's figures change with it.
-    ///
-    /// # Errors
-    /// [`ConsumerError`], with nothing done.
-    pub async fn done(&self, position: Position, done: Done) -> Result<(), ConsumerError> {
-        let done = done.checked()?;
-        self.wish(Wish::Done { generation: self.generation, position, done }).await
-    }
-
-    /// Changes state without a record.
-    ///
-    /// # Errors
-    /// [`ConsumerError`], with nothing done.
-    pub async fn save(&self, change: StateChange) -> Result<(), ConsumerError> {
-        change.check()?;
-        self.wish(Wish::Save { generation: self.generation, change }).await
-    }
-
-    /// The value of a key of the consumer's state.
-    pub fn get_state(&self, key: &str) -> Option<Vec<u8>> {
-        self.core.lock().values.get(key).cloned()
-    }
-
-    /// All keys of the consumer's state with their values.
-    pub(crate) fn state(&self) -> BTreeMap<String, Vec<u8>> {
-        self.core.lock().values.clone()
-    }
-
-    /// The generation that this handle is of.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Records that are not done, those in flight and dead letters under replay included.
-    pub fn backlog(&self) -> u64 {
-        self.core.lock().backlog(self.feed.shared.publisher.head())
-    }
-
-    /// All figures.
-    pub fn status(&self) -> ConsumerStatus {
-        self.feed.shared.status(&self.core)
-    }
-
-    /// Set if the journal was lost since the consumer was made.
-    pub fn journal_lost(&self) -> Option<JournalLost> {
-        self.core.lock().row.lost.clone()
-    }
-
-    async fn wish(&self, wish: Wish) -> Result<(), ConsumerError> {
-        let job = ConsumerJob { name: self.core.name.clone(), wish };
-        self.feed.wish(job).await.map(|_| ())
-    }
-
-    fn check(&self, state: &State) -> Result<(), ConsumerError> {
-        if state.gone {
-            return Err(ConsumerError::NotFound(format!("consumer {}", self.core.name)));
-        }
-        let (own, newer) = (self.generation, state.row.generation);
-        if own == newer {
-            Ok(())
-        } else {
-            Err(ConsumerError::Superseded { name: self.core.name.clone(), own, newer })
-        }
     }
 }

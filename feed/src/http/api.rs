@@ -9,7 +9,7 @@
 //! |---|---|---|---|
 //! | `GET /v1/info` | read | | [`Info`] |
 //! | `GET /v1/snapshot?…` | read | [`SnapshotQuery`] | [`crate::Snapshot`] |
-//! | `GET /v1/events?from=` | read | [`EventsQuery`] | SSE of [`EphemeralItem`] |
+//! | `GET /v1/events?from=` | read | [`EventsQuery`] | SSE of [`Item`] |
 //! | `GET /v1/builds?…` | read | [`BuildsQuery`] | [`Builds`] |
 //! | `GET /v1/builds/{id}` | read | | [`Build`] |
 //! | `GET /v1/changes?…` | read | [`ChangesQuery`] | [`Changes`] |
@@ -37,12 +37,13 @@ pub use super::{
     problem::{Code, Problem},
     words::{Base64, Past, Place},
 };
+pub use crate::Item;
 use crate::{
     BuildQuery, CatchUp, ConsumerStatus, DeadLetter, Done, Fault, LossKind, Parked, ReaderStatus,
     SnapshotLimits, StateChange, User,
 };
 use master::MasterState;
-use model::{Build, Change, Links, Live, Position, Record};
+use model::{Build, Change, Links, Position, Record};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -158,46 +159,6 @@ pub struct EventsQuery {
     /// A position, or the id of an event of an earlier stream; the header `Last-Event-ID`, which
     /// reconnecting readers send, goes before.
     pub from: Option<Place>,
-}
-
-/// One event of `GET /v1/events`, for readers that keep no place. The SSE event's name is the
-/// item's type, its data the item's content ([`EphemeralItem::parse`]), and its id a [`Place`],
-/// for `Last-Event-ID` (or `?from=`); without either the reader starts at the head. The first
-/// event tells the present state of the connection to the master, so that there is an id from the
-/// start.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", content = "data", rename_all = "camelCase")]
-pub enum EphemeralItem {
-    /// A journaled event.
-    Record(Arc<Record>),
-    /// A passing sign of life.
-    Live(Arc<Live>),
-    /// A finished build of the past.
-    History(Arc<Build>),
-    /// A change of the past.
-    HistoryChange(Arc<Change>),
-    /// The connection to the master changed.
-    State(MasterState),
-    /// Something was missed that can't be read on: take a new snapshot.
-    Resync,
-}
-
-impl EphemeralItem {
-    /// Reads an SSE event of this name; `None` for one of a later release, to be ignored.
-    ///
-    /// # Errors
-    /// The data is not what the name says.
-    pub fn parse(event: &str, data: &str) -> Option<Result<Self, serde_json::Error>> {
-        Some(match event {
-            "record" => serde_json::from_str(data).map(Self::Record),
-            "live" => serde_json::from_str(data).map(Self::Live),
-            "history" => serde_json::from_str(data).map(Self::History),
-            "historyChange" => serde_json::from_str(data).map(Self::HistoryChange),
-            "state" => serde_json::from_str(data).map(Self::State),
-            "resync" => Ok(Self::Resync),
-            _ => return None,
-        })
-    }
 }
 
 /// `POST /v1/consumers/{name}/open`: begins a generation; older ones are refused from then on.

@@ -20,7 +20,7 @@ pub(super) struct Change {
     pub(super) opened: Option<BTreeSet<u64>>,
     pub(super) forgotten: bool,
     /// No longer in flight.
-    pub(super) done: Vec<u64>,
+    pub(super) done: BTreeSet<u64>,
     /// Letters that are now to be handed out, or no longer.
     pub(super) replays: BTreeMap<u64, bool>,
     /// Rows of [`REFILLS`] that are new, or gone.
@@ -39,7 +39,7 @@ impl Change {
             row,
             opened: None,
             forgotten: false,
-            done: Vec::new(),
+            done: BTreeSet::new(),
             replays: BTreeMap::new(),
             refills: BTreeMap::new(),
             values: Vec::new(),

@@ -18,10 +18,10 @@ use std::{
     sync::Arc,
 };
 
-/// A wish, and whose.
+/// Wishes, and whose; they share a transaction.
 pub(crate) struct ConsumerJob {
     pub(crate) name: String,
-    pub(crate) wish: Wish,
+    pub(crate) wishes: Vec<Wish>,
 }
 
 /// See [`crate::ConsumerHandle`] and [`crate::Feed`].
@@ -91,10 +91,10 @@ impl Changes {
         transaction: &WriteTransaction,
         shared: &Shared,
         journal: &Journal,
-        job: &ConsumerJob,
+        name: &str,
+        wish: &Wish,
     ) -> Result<Result<Granted, ConsumerError>, StoreError> {
-        let name = job.name.as_str();
-        if let Wish::Open { max_backlog_ms, catch_up, held, known } = &job.wish {
+        if let Wish::Open { max_backlog_ms, catch_up, held, known } = wish {
             let change = self.opened(shared, journal, name);
             if let Some((previous, backlog)) = *known
                 && change.row.lost.is_none()
@@ -113,7 +113,7 @@ impl Changes {
         let Some(change) = self.change(shared, name) else {
             return Ok(Err(ConsumerError::NotFound(format!("consumer {name}"))));
         };
-        match &job.wish {
+        match wish {
             Wish::Open { .. } => Ok(Ok(Granted::Done)),
             Wish::Done { generation, position, done } => {
                 if let Err(error) =
@@ -141,7 +141,7 @@ impl Changes {
                 change.seen();
                 change.count(done);
                 change.row.ledger.mark(seq);
-                change.done.push(seq);
+                change.done.insert(seq);
                 if let Some(state) = &done.change {
                     change.put_state(transaction, state)?;
                 }
@@ -308,7 +308,7 @@ fn unreadable(
         letters::put(transaction, shared, change, seq, letter)?;
         change.row.ledger.mark(seq);
     }
-    change.done.push(seq);
+    change.done.insert(seq);
     Ok(())
 }
 

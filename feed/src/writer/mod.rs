@@ -37,16 +37,16 @@ use tokio::sync::oneshot;
 pub(crate) enum Job {
     /// A batch of the master's.
     Ingest(Box<Prepared>, oneshot::Sender<Result<(), StoreError>>),
-    /// A consumer's wish.
-    Consumer(ConsumerJob, oneshot::Sender<Result<Granted, ConsumerError>>),
+    /// A consumer's wishes.
+    Consumer(ConsumerJob, oneshot::Sender<Answer>),
     /// Drop what has outlived its time, now.
     Maintain(oneshot::Sender<Result<(), StoreError>>),
     /// Write what is pending, then close the file.
     Close(oneshot::Sender<()>),
 }
 
-/// Most jobs that share a transaction.
-const MOST_JOBS: usize = 1024;
+/// Most wishes that share a transaction, and what comes with the last of them.
+const MOST_WISHES: usize = 1024;
 
 /// The thread's state.
 pub(crate) struct Writer {
@@ -119,18 +119,22 @@ impl Writer {
         let deadline = Instant::now() + self.options.group_commit;
         let mut ingest = Vec::new();
         let mut wishes = Vec::new();
+        let mut count = 0;
         let mut last = None;
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
                 Job::Ingest(batch, reply) => ingest.push((batch, reply)),
-                Job::Consumer(job, reply) => wishes.push((job, reply)),
+                Job::Consumer(job, reply) => {
+                    count += job.wishes.len();
+                    wishes.push((job, reply));
+                }
                 other => {
                     last = Some(other);
                     break;
                 }
             }
-            if wishes.len() >= MOST_JOBS {
+            if count >= MOST_WISHES {
                 break;
             }
             // Only acknowledgements wait for others.
@@ -197,10 +201,13 @@ impl Writer {
             if !ingest.is_empty() {
                 tables::put_journal(transaction, &journal)?;
             }
+            let mut apply = |name: &str, wish: &Wish| {
+                changes.apply(transaction, &self.shared, &journal, name, wish)
+            };
             let granted = wishes
                 .iter()
-                .map(|(job, _)| changes.apply(transaction, &self.shared, &journal, job))
-                .collect::<Result<Vec<_>, StoreError>>()?;
+                .map(|(job, _)| job.wishes.iter().map(|wish| apply(&job.name, wish)).collect())
+                .collect::<Result<Vec<Vec<_>>, StoreError>>()?;
             changes.write(transaction)?;
             Ok(granted)
         });
@@ -223,7 +230,7 @@ impl Writer {
                     self.save_sidecar();
                 }
                 for ((_, reply), granted) in wishes.into_iter().zip(granted) {
-                    let _ = reply.send(granted);
+                    let _ = reply.send(Ok(granted));
                 }
             }
             Err(error) => {
@@ -235,7 +242,7 @@ impl Writer {
                 }
                 if alone {
                     for (_, reply) in wishes {
-                        let _ = reply.send(Err(error.clone().into()));
+                        let _ = reply.send(Err(error.clone()));
                     }
                 } else {
                     // A batch too large for the disk must not keep consumers from finishing.
@@ -273,4 +280,6 @@ impl Writer {
 }
 
 type Ingestion = (Box<Prepared>, oneshot::Sender<Result<(), StoreError>>);
-type Wished = (ConsumerJob, oneshot::Sender<Result<Granted, ConsumerError>>);
+type Wished = (ConsumerJob, oneshot::Sender<Answer>);
+/// What becomes of each of a job's wishes; the error is of all.
+type Answer = Result<Vec<Result<Granted, ConsumerError>>, StoreError>;

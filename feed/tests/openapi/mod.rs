@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 pub enum Answer {
     /// JSON of the component of this name.
     Json(&'static str),
-    /// Server-sent events of [`EphemeralItem`].
+    /// Server-sent events of [`Item`].
     Events,
     /// Server-sent events of which there are none.
     Silence,
@@ -185,7 +185,7 @@ fn answered(schemas: &mut SchemaGenerator) {
     of!(
         Info,
         Snapshot,
-        EphemeralItem,
+        Item,
         Builds,
         Build,
         Changes,
@@ -254,7 +254,7 @@ fn described(operation: &Operation) -> Value {
         }
         Answer::Events => {
             let events = stream(
-                "Named by an EphemeralItem's `type`, with its `data`; the id is for \
+                "Named by an Item's `type`, with its `data`; the id is for \
                  `Last-Event-ID`",
             );
             ("200", json!({ "description": "Well", "content": { "text/event-stream": events } }))

@@ -130,10 +130,15 @@ pub(super) struct Events {
 }
 
 impl Events {
+    /// The next event of those that have come whole.
+    pub(super) fn pop(&mut self) -> Option<Event> {
+        self.parser.pop()
+    }
+
     /// The next event. Safe to cancel.
     pub(super) async fn next(&mut self) -> Result<Event, Failure> {
         loop {
-            if let Some(event) = self.parser.pop() {
+            if let Some(event) = self.pop() {
                 return Ok(event);
             }
             let piece = timeout_at(self.until, self.response.chunk()).await.map_err(|_| {

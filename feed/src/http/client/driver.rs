@@ -4,6 +4,8 @@
 //! An answer that is lost says nothing of what was done. So before anything is asked again the
 //! consumer is opened anew: the feed then refuses what of the old generation is still on its way.
 
+mod answers;
+
 use super::{
     Remote,
     connection::Events,
@@ -13,17 +15,14 @@ use super::{
     sse::Event,
 };
 use crate::{
-    ConsumerError, StoreError,
-    http::api::{
-        Ack, AckRequest, AckResponse, Backlog, Code, ConsumeQuery, OpenRequest, Problem, consumed,
-    },
+    ConsumerError,
+    http::api::{Backlog, ConsumeQuery, OpenRequest, Problem, consumed},
 };
+use answers::{Sending, settled};
 use model::{Backoff, Position, Record};
 use reqwest::Method;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    future::{Future, pending},
-    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -34,8 +33,6 @@ use tokio::{
 
 /// For how long the feed may still hear a request that had no answer.
 const UNSURE: Duration = Duration::from_secs(300);
-
-type Sending = Pin<Box<dyn Future<Output = Result<AckResponse, Failure>> + Send>>;
 
 /// How the consumer was opened.
 #[derive(Debug)]
@@ -227,11 +224,17 @@ impl Driver {
                     self.answered(count, answer, &mut not_before)
                 }
                 event = events.next() => match event {
-                    Ok(event) => self.event(&event),
+                    Ok(event) => self.events(event, &mut events),
                     Err(failure) => Err(self.left(failure)),
                 },
                 wish = self.wishes.recv(), if self.takes() => {
                     self.take(wish);
+                    // They are sent together; looking at everything else for each costs much.
+                    while self.takes()
+                        && let Ok(wish) = self.wishes.try_recv()
+                    {
+                        self.take(Some(wish));
+                    }
                     Ok(())
                 }
                 () = sleep_until(not_before), if put_off => Ok(()),
@@ -249,15 +252,15 @@ impl Driver {
         self.remote.stream(self.remote.request(Method::GET, &path).query(&query)).await
     }
 
-    fn send(&self, acks: Vec<Ack>) -> Sending {
-        let request = AckRequest { generation: self.open.generation, acks };
-        let path = ["consumers", self.shared.name.as_str(), "acks"];
-        let built = self.remote.request(Method::POST, &path).json(&request);
-        let remote = self.remote.clone();
-        Box::pin(async move { remote.json(built).await })
+    /// Takes what the stream told, and all that came with it.
+    fn events(&mut self, first: Event, events: &mut Events) -> Result<(), Leave> {
+        self.event(&first)?;
+        while let Some(event) = events.pop() {
+            self.event(&event)?;
+        }
+        Ok(())
     }
 
-    /// Takes what the stream told.
     fn event(&mut self, event: &Event) -> Result<(), Leave> {
         let garbage = |error: serde_json::Error| {
             Leave::Cut(format!("an event is not as documented: {error}"))
@@ -308,93 +311,6 @@ impl Driver {
         }
     }
 
-    /// Takes the answer to `count` acknowledgements.
-    fn answered(
-        &mut self,
-        count: usize,
-        answer: Result<AckResponse, Failure>,
-        not_before: &mut Instant,
-    ) -> Result<(), Leave> {
-        let results = match answer {
-            Ok(answer) if answer.results.len() == count => {
-                self.shared.lock().status.backlog = answer.backlog;
-                answer.results
-            }
-            Ok(answer) => {
-                let given = answer.results.len();
-                return Err(Leave::Cut(format!("{count} acknowledgements, but {given} results")));
-            }
-            // Refused as a whole.
-            Err(Failure::Refused(problem)) => vec![Some(problem); count],
-            Err(failure) => return Err(self.left(failure)),
-        };
-        let (mut later, mut done_with_state, mut leave) = (Vec::new(), false, None);
-        for (wish, result) in self.outbox.take(count).into_iter().zip(results) {
-            let Some(problem) = result else {
-                // A later one that is on disk while an earlier one is not.
-                done_with_state |= !later.is_empty() && wish.ack.change().is_some();
-                self.done(wish)?;
-                continue;
-            };
-            match verdict(problem.code) {
-                Verdict::Never => {
-                    let error = self.never(wish.ack.position, problem);
-                    wish.answer(Err(error));
-                }
-                Verdict::Later => {
-                    *not_before = Instant::now() + self.backoff.next_wait();
-                    let consumer = &self.shared.name;
-                    tracing::warn!(consumer, "an acknowledgement is tried again: {problem}");
-                    later.push(wish);
-                }
-                Verdict::Reopen | Verdict::Superseded | Verdict::Forgotten => {
-                    leave = Some(problem);
-                    later.push(wish);
-                }
-            }
-        }
-        if later.is_empty() {
-            self.backoff.reset();
-        }
-        if !self.outbox.put_back(later, done_with_state) {
-            let text = "acknowledgements came to pass in another order".to_owned();
-            return Err(Leave::End(ConsumerError::Store(StoreError::Refused(text))));
-        }
-        match leave {
-            Some(problem) => Err(self.left(Failure::Refused(problem))),
-            None => Ok(()),
-        }
-    }
-
-    fn never(&self, given: Option<Position>, problem: Problem) -> ConsumerError {
-        let given = given.unwrap_or_default();
-        match problem.code {
-            Code::NotHandedOut => ConsumerError::NotHandedOut { given },
-            Code::OtherJournal => ConsumerError::OtherJournal { given, epoch: self.open.epoch },
-            _ => ConsumerError::Bounds(problem.message),
-        }
-    }
-
-    /// It is on the feed's disk.
-    fn done(&mut self, wish: Wish) -> Result<(), Leave> {
-        {
-            let mut known = self.shared.lock();
-            if let Some(change) = wish.ack.change() {
-                known.values.retain(|key, _| !change.remove.contains(key));
-                known.values.extend(change.set);
-            }
-        }
-        let position = wish.ack.position;
-        wish.answer(Ok(()));
-        let Some(position) = position else { return Ok(()) };
-        self.held.remove(&position);
-        self.shared.lock().status.in_flight = self.held.len();
-        match self.again.remove(&position) {
-            Some(record) => self.hand_out(record),
-            None => Ok(()),
-        }
-    }
-
     /// What a failure means for the connection.
     fn left(&mut self, failure: Failure) -> Leave {
         let Failure::Refused(problem) = &failure else { return Leave::Cut(failure.to_string()) };
@@ -409,13 +325,5 @@ impl Driver {
             }
             Verdict::Later | Verdict::Reopen => Leave::Cut(failure.to_string()),
         }
-    }
-}
-
-/// The answer to what is being sent; never, if nothing is.
-async fn settled(sending: &mut Option<(usize, Sending)>) -> (usize, Result<AckResponse, Failure>) {
-    match sending {
-        Some((count, answer)) => (*count, answer.await),
-        None => pending().await,
     }
 }

@@ -3,7 +3,7 @@
 use super::{Remote, connection::Events, failure::Failure, sse::Event};
 use crate::{
     Item,
-    http::api::{Code, EphemeralItem, Problem},
+    http::api::{Code, Problem},
 };
 use master::{MasterState, StateKind};
 use model::{Backoff, Position};
@@ -117,7 +117,7 @@ impl RemoteFollower {
     }
 
     fn item(&mut self, event: Event) -> Option<Item> {
-        let item = match EphemeralItem::parse(&event.name, &event.data)? {
+        let item = match Item::parse(&event.name, &event.data)? {
             Ok(item) => item,
             Err(error) => {
                 let text = format!("an event is not as documented: {error}");
@@ -130,23 +130,18 @@ impl RemoteFollower {
             self.place = event.id;
         }
         self.backoff.reset();
-        Some(match item {
-            EphemeralItem::Record(record) => {
+        match &item {
+            Item::Record(record) => {
                 if self.known.is_some_and(|known| record.position <= known) {
                     return None;
                 }
                 self.position = record.position;
-                Item::Record(record)
             }
-            EphemeralItem::Live(live) => Item::Live(live),
-            EphemeralItem::History(build) => Item::History(build),
-            EphemeralItem::HistoryChange(change) => Item::HistoryChange(change),
-            EphemeralItem::Resync => {
-                self.known = None;
-                Item::Resync
-            }
-            EphemeralItem::State(state) => return self.state(state),
-        })
+            Item::Resync => self.known = None,
+            Item::State(state) => return self.state(state.clone()),
+            Item::Live(_) | Item::History(_) | Item::HistoryChange(_) => {}
+        }
+        Some(item)
     }
 
     /// A state, unless it is the one that was told last: each connection begins with it.

@@ -11,7 +11,7 @@ use crate::{
     http::api::{EventsQuery, Past, Place, Problem},
 };
 use axum::{Extension, extract::State as Shared, http::HeaderMap, response::Response};
-use bytes::Bytes;
+use bytes::BytesMut;
 use futures_util::{StreamExt as _, stream};
 use model::LogId;
 use serde::Serialize;
@@ -80,19 +80,21 @@ impl Reader {
     }
 
     /// The state of the connection to the master.
-    fn state(&self) -> Bytes {
+    fn state(&self) -> BytesMut {
         let state = self.state.feed().state().borrow().clone();
         sse::event("state", Some(&self.place()), &json(&state))
     }
 
-    fn encode(&self, item: &Item) -> Bytes {
+    fn encode(&self, item: &Item) -> BytesMut {
         let place = self.place();
         let event = |name, data: &[u8]| sse::event(name, Some(&place), data);
         match item {
             Item::Record(record) => {
                 // More may have been read than was handed out.
                 let place = Place { position: record.position, ..place };
-                sse::event("record", Some(&place), &self.state.inner.encoded.json(record))
+                let newest = self.state.feed().tail_begins();
+                let json = self.state.inner.encoded.json(record, newest);
+                sse::event("record", Some(&place), &json)
             }
             Item::Live(live) => event("live", &json(live)),
             Item::State(state) => event("state", &json(state)),
@@ -103,12 +105,12 @@ impl Reader {
     }
 }
 
-async fn next(mut reader: Reader) -> Option<(Bytes, Reader)> {
+async fn next(mut reader: Reader) -> Option<(BytesMut, Reader)> {
     let text = tokio::select! {
         biased;
         () = reader.state.inner.stop.cancelled() => return None,
         item = reader.follower.next() => reader.encode(&item),
-        () = tokio::time::sleep(sse::KEEP_ALIVE) => Bytes::from_static(sse::COMMENT),
+        () = tokio::time::sleep(sse::KEEP_ALIVE) => sse::comment(),
     };
     Some((text, reader))
 }

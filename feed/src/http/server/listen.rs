@@ -19,6 +19,10 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+/// Most bytes of a connection that wait to be written before more is asked for, and of a request's
+/// head: with a reader that is slow, this is what a stream costs.
+const BUFFER: usize = 64 << 10;
+
 /// Bounds of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -55,7 +59,7 @@ pub async fn serve(listener: TcpListener, state: State, limits: Limits, cancel: 
     // HTTP/1 only: each stream has a connection of its own, so that the deadline for writing
     // is the stream's, and a slow one holds up no other.
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.head);
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(BUFFER);
     let service = router(state.clone())
         .map_request(|request: Request<Incoming>| request.map(axum::body::Body::new));
     let service = TowerToHyperService::new(service);

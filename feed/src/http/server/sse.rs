@@ -21,13 +21,13 @@ use std::{
 /// between know that the other is there.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A line that readers ignore.
-pub(super) const COMMENT: &[u8] = b": still here\n\n";
+const COMMENT: &[u8] = b": still here\n\n";
 /// How much is written at once, if there is so much.
-const AT_ONCE: usize = 32 << 10;
+pub(super) const AT_ONCE: usize = 32 << 10;
 
-/// One event. `data` is JSON, so it has no line feeds.
-pub(super) fn event(name: &str, id: Option<&dyn Display>, data: &[u8]) -> Bytes {
-    let mut text = BytesMut::with_capacity(name.len() + data.len() + 64);
+/// One event, at the end of `text`. `data` is JSON, so it has no line feeds.
+pub(super) fn write(text: &mut BytesMut, name: &str, id: Option<&dyn Display>, data: &[u8]) {
+    text.reserve(name.len() + data.len() + 64);
     // Writing to memory can't fail.
     let _ = writeln!(text, "event: {name}");
     if let Some(id) = id {
@@ -36,15 +36,26 @@ pub(super) fn event(name: &str, id: Option<&dyn Display>, data: &[u8]) -> Bytes 
     text.put_slice(b"data: ");
     text.put_slice(data);
     text.put_slice(b"\n\n");
-    text.freeze()
+}
+
+/// One event alone.
+pub(super) fn event(name: &str, id: Option<&dyn Display>, data: &[u8]) -> BytesMut {
+    let mut text = BytesMut::new();
+    write(&mut text, name, id, data);
+    text
+}
+
+/// A sign of life.
+pub(super) fn comment() -> BytesMut {
+    COMMENT.into()
 }
 
 /// A stream as the answer. It is asked for its next event only when there is room to write it.
 /// Events that are ready at the same time go out together, and `after` says what follows them.
 pub(super) fn answer(
     permit: Arc<Permit>,
-    events: BoxStream<'static, Bytes>,
-    after: impl Fn() -> Option<Bytes> + Send + Unpin + 'static,
+    events: BoxStream<'static, BytesMut>,
+    after: impl Fn() -> Option<BytesMut> + Send + Unpin + 'static,
 ) -> Response {
     let together = Together { events, after, ended: false, _permit: permit };
     let headers = [
@@ -57,14 +68,14 @@ pub(super) fn answer(
 }
 
 struct Together<F> {
-    events: BoxStream<'static, Bytes>,
+    events: BoxStream<'static, BytesMut>,
     after: F,
     ended: bool,
     /// The request runs as long as this is there.
     _permit: Arc<Permit>,
 }
 
-impl<F: Fn() -> Option<Bytes> + Unpin> Stream for Together<F> {
+impl<F: Fn() -> Option<BytesMut> + Unpin> Stream for Together<F> {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -72,6 +83,7 @@ impl<F: Fn() -> Option<Bytes> + Unpin> Stream for Together<F> {
         let mut text = BytesMut::new();
         while !this.ended && text.len() < AT_ONCE {
             match this.events.as_mut().poll_next(context) {
+                Poll::Ready(Some(event)) if text.is_empty() => text = event,
                 Poll::Ready(Some(event)) => text.extend_from_slice(&event),
                 Poll::Ready(None) => this.ended = true,
                 Poll::Pending if text.is_empty() => return Poll::Pending,
