@@ -49,11 +49,11 @@ pub(super) async fn watch(
         tokio::select! {
             () = stop.cancelled() => None,
             () = tokio::time::sleep(sse::KEEP_ALIVE) => {
-                Some((Bytes::from_static(sse::COMMENT), (stop, watch)))
+                Some((sse::comment(), (stop, watch)))
             }
         }
     });
-    let first = stream::once(std::future::ready(Bytes::from_static(sse::COMMENT)));
+    let first = stream::once(std::future::ready(sse::comment()));
     sse::answer(caller.permit, first.chain(alive).boxed(), || None)
 }
 
