@@ -224,7 +224,7 @@ impl Driver {
                     self.answered(count, answer, &mut not_before)
                 }
                 event = events.next() => match event {
-                    Ok(event) => self.events(event, &mut events),
+                    Ok(event) => self.events(&event, &mut events),
                     Err(failure) => Err(self.left(failure)),
                 },
                 wish = self.wishes.recv(), if self.takes() => {
@@ -253,8 +253,8 @@ impl Driver {
     }
 
     /// Takes what the stream told, and all that came with it.
-    fn events(&mut self, first: Event, events: &mut Events) -> Result<(), Leave> {
-        self.event(&first)?;
+    fn events(&mut self, first: &Event, events: &mut Events) -> Result<(), Leave> {
+        self.event(first)?;
         while let Some(event) = events.pop() {
             self.event(&event)?;
         }
