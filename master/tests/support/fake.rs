@@ -158,16 +158,14 @@ fn response(status: &str, headers: &str, body: &str) -> String {
 async fn consume(stream: TcpStream, frames: broadcast::Sender<String>, socket: Socket) {
     let mut frames = frames.subscribe();
     let Ok(mut stream) = tokio_tungstenite::accept_async(stream).await else { return };
-    let mut commands = 0;
     loop {
         tokio::select! {
             message = stream.next() => {
                 let Some(Ok(message)) = message else { return };
                 let Message::Text(text) = message else { continue };
                 let command: Value = serde_json::from_str(&text).unwrap();
-                commands += 1;
-                // The two subscriptions are acknowledged in any case.
-                if socket == Socket::HalfOpen && commands > 2 {
+                // Subscriptions are acknowledged in any case.
+                if socket == Socket::HalfOpen && command["cmd"] != "startConsuming" {
                     continue;
                 }
                 let answer = json!({"msg": "OK", "code": 200, "_id": command["_id"]});

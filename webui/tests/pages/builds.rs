@@ -1,6 +1,6 @@
 //! A builder, its builds and their steps: rows P10 to P12.
 
-use super::{app, ask, builds, fixture, page, refused, site};
+use super::{ask, builds, fixture, page, refused, site};
 
 #[tokio::test]
 async fn p10_a_builder_shows_what_runs_waits_and_was() {
