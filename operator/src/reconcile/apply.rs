@@ -114,11 +114,18 @@ fn failed(wanted: &Child, error: kube::Error, context: &Context) -> Error {
     context.metrics.applied(wanted.kind, "error");
     let (kind, name) = (wanted.kind.name(), wanted.name.clone());
     match error {
-        kube::Error::Api(refusal) if matches!(refusal.code, 400 | 403 | 422) => {
+        kube::Error::Api(refusal) if refuses(&refusal) => {
             Error::Refused { kind, name, message: refusal.message.clone() }
         }
         other => Error::api(format!("{kind} {name:?} could not be applied"))(other),
     }
+}
+
+/// Whether an answer says that the object is wrong. An unknown field of a server-side apply is
+/// answered with 500, which says of anything else that it may pass by itself.
+fn refuses(refusal: &kube::core::Status) -> bool {
+    matches!(refusal.code, 400 | 403 | 422)
+        || (refusal.code == 500 && refusal.message.contains("typed patch object"))
 }
 
 async fn delete(child: &ChildId, uid: &str, context: &Context) -> Result<(), Error> {

@@ -1,0 +1,119 @@
+//! What a resource becomes, and what is left of it.
+
+use crate::world::{
+    OBJECTS, Operator, PATIENCE, RESOURCES, objects, settings, space, until_objects,
+};
+use crds::{Master, WebStatus};
+use e2e::wait_until;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Secret, ServiceAccount},
+};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+
+#[tokio::test]
+async fn k02_resources_become_objects_and_deletion_leaves_nothing() {
+    let space = space("life").await;
+    let operator = Operator::start(space.client(), settings(&space));
+    space.apply(RESOURCES);
+    until_objects(&space, &OBJECTS).await;
+    // The Master goes last, although it was to go first.
+    space.kubectl(&["delete", "master", "main", "--wait=false"]);
+    let ready = |master: &Master| {
+        let conditions = master.status.as_ref().map(|status| status.conditions.clone());
+        conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.reason == "InUse")
+    };
+    let master = space.wait_for::<Master>("main", "it is in use", PATIENCE, ready).await;
+    let conditions = master.status.unwrap().conditions;
+    let said = conditions.iter().find(|c| c.type_ == "Ready").unwrap();
+    assert!(said.message.contains("MailNotifier"), "{}", said.message);
+    assert!(objects(&space).await.contains_key("StatefulSet buildbot-feed-main"));
+    space.kubectl(&["delete", "webstatus,mailnotifier", "--all"]);
+    space.wait_until_gone::<Master>("main", PATIENCE).await;
+    until_objects(&space, &[]).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn k02_what_others_change_is_repaired_and_what_is_not_wanted_any_more_goes() {
+    let space = space("drift").await;
+    let operator = Operator::start(space.client(), settings(&space));
+    space.apply(RESOURCES);
+    until_objects(&space, &OBJECTS).await;
+    let deployments = space.api::<Deployment>();
+
+    space.kubectl(&["scale", "deployment/buildbot-mail-mail", "--replicas=0"]);
+    let one = |d: &Deployment| d.spec.replicas == Some(1);
+    space.wait_for("buildbot-mail-mail", "one replica again", PATIENCE, one).await;
+
+    let patch = json!({"spec": {"template": {"spec": {"containers": [
+        {"name": "target", "image": "localhost/other:1"}]}}}});
+    let params = PatchParams::default();
+    deployments.patch("buildbot-mail-mail", &params, &Patch::Strategic(&patch)).await.unwrap();
+    let image = |d: &Deployment| {
+        let spec = d.spec.template.spec.as_ref();
+        spec.and_then(|spec| spec.containers[0].image.as_deref())
+            == Some("localhost/buildbot-status:test")
+    };
+    space.wait_for("buildbot-mail-mail", "its image again", PATIENCE, image).await;
+
+    space.kubectl(&["label", "configmap/buildbot-mail-mail", "app.kubernetes.io/managed-by-"]);
+    space.kubectl(&["delete", "secret/buildbot-mail-mail", "serviceaccount/buildbot-web-pages"]);
+    space.wait_for("buildbot-mail-mail", "its token again", PATIENCE, |_: &Secret| true).await;
+    space.wait_for("buildbot-web-pages", "there again", PATIENCE, |_: &ServiceAccount| true).await;
+    let labelled = |map: &ConfigMap| {
+        let labels = map.metadata.labels.as_ref();
+        labels.is_some_and(|labels| labels.contains_key("app.kubernetes.io/managed-by"))
+    };
+    space.wait_for("buildbot-mail-mail", "its label again", PATIENCE, labelled).await;
+
+    let patch = json!({"spec": {"ingress": null}});
+    let pages = space.api::<WebStatus>();
+    pages.patch("pages", &params, &Patch::Merge(&patch)).await.unwrap();
+    let without: Vec<&str> =
+        OBJECTS.into_iter().filter(|name| !name.starts_with("Ingress")).collect();
+    until_objects(&space, &without).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn k02_an_operator_that_starts_again_applies_nothing() {
+    let space = space("again").await;
+    let operator = Operator::start(space.client(), settings(&space));
+    space.apply(RESOURCES);
+    until_objects(&space, &OBJECTS).await;
+    // The controllers of Kubernetes have their say as well.
+    let settled = || async {
+        let before = objects(&space).await;
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        (objects(&space).await == before).then_some(before)
+    };
+    let before = wait_until("nothing changes any more", PATIENCE, async || settled().await).await;
+    operator.stop().await;
+    let operator = Operator::start(space.client(), settings(&space));
+    wait_until("all were looked at", PATIENCE, async || {
+        (operator.figure("applies_total", "unchanged") >= 15.0).then_some(())
+    })
+    .await;
+    assert!(operator.figure("applies_total", "applied") < 0.5);
+    assert_eq!(objects(&space).await, before);
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn k02_an_object_of_somebody_else_is_left_alone() {
+    let space = space("taken").await;
+    let theirs = "{apiVersion: v1, kind: ConfigMap, metadata: {name: buildbot-mail-mail}, \
+                  data: {manifest.yaml: theirs}}";
+    space.apply(theirs);
+    let operator = Operator::start(space.client(), settings(&space));
+    space.apply(RESOURCES);
+    crate::says::until_ready_says(&space, "mailnotifier/mail", "NameTaken").await;
+    let map = space.api::<ConfigMap>().get("buildbot-mail-mail").await.unwrap();
+    assert_eq!(map.data.unwrap()["manifest.yaml"], "theirs");
+    assert_eq!(map.metadata.owner_references, None);
+    space.api::<ConfigMap>().delete("buildbot-mail-mail", &DeleteParams::default()).await.unwrap();
+    until_objects(&space, &OBJECTS).await;
+    operator.stop().await;
+}

@@ -1,0 +1,9 @@
+//! The operator against a real API server without a node: what it makes, repairs, says and leaves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod kills;
+mod life;
+mod rights;
+mod rules;
+mod says;
+mod world;

@@ -1,0 +1,95 @@
+//! The operator with no more than the chart's rights, and several of them.
+
+use crate::world::{OBJECTS, Operator, PATIENCE, RESOURCES, settings, space, until_objects};
+use e2e::wait_until;
+use operator::{LeaseSettings, RunError};
+use std::{path::Path, time::Duration};
+
+#[tokio::test]
+async fn k08_the_rights_that_the_chart_gives_are_enough() {
+    let space = space("rights").await;
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/buildbot-status-operator");
+    let namespaces = format!("watchNamespaces={{{}}}", space.name());
+    space.cluster().helm(&[
+        "install",
+        "status",
+        chart.to_str().unwrap(),
+        "--namespace",
+        space.name(),
+        "--set",
+        &namespaces,
+    ]);
+    let accounts = space.kubectl(&[
+        "get",
+        "serviceaccount",
+        "--selector",
+        "app.kubernetes.io/name=buildbot-status-operator",
+        "--output",
+        "jsonpath={.items[*].metadata.name}",
+    ]);
+    let arguments = space.kubectl(&[
+        "get",
+        "deployment",
+        "--selector",
+        "app.kubernetes.io/name=buildbot-status-operator",
+        "--output",
+        "jsonpath={.items[*].spec.template.spec.containers[0].args}",
+    ]);
+    let name = arguments.split("--lease=").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let client = space.cluster().client_as(space.name(), accounts.trim()).await;
+    let lease = LeaseSettings {
+        name: name.to_owned(),
+        namespace: space.name().to_owned(),
+        duration: Duration::from_secs(15),
+    };
+    let operator = Operator::start(
+        client,
+        operator::Settings { lease: Some(lease), network_policies: true, ..settings(&space) },
+    );
+    space.apply(RESOURCES);
+    let mut wanted: Vec<String> = OBJECTS.map(str::to_owned).to_vec();
+    for name in ["feed-main", "mail-mail", "web-pages"] {
+        wanted.push(format!("NetworkPolicy buildbot-{name}"));
+    }
+    wanted.sort();
+    let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    until_objects(&space, &wanted).await;
+    crate::says::until_ready_says(&space, "mailnotifier/mail", "PodsNotReady").await;
+    space.kubectl(&["delete", "webstatus,mailnotifier,master", "--all"]);
+    until_objects(&space, &[]).await;
+    let failed = ["api", "refused"].map(|class| operator.figure("reconciles_total", class));
+    operator.stop().await;
+    assert_eq!(failed, [0.0, 0.0]);
+}
+
+#[tokio::test]
+async fn k02_of_two_operators_one_writes_and_the_other_takes_over() {
+    let space = space("leader").await;
+    let with_lease = || operator::Settings {
+        lease: Some(LeaseSettings {
+            name: "leader".to_owned(),
+            namespace: space.name().to_owned(),
+            duration: Duration::from_secs(4),
+        }),
+        ..settings(&space)
+    };
+    let leads = |operator: &Operator| operator.figure("leader", "") > 0.5;
+    let first = Operator::start(space.client(), with_lease());
+    wait_until("the first leads", PATIENCE, async || leads(&first).then_some(())).await;
+    let second = Operator::start(space.client(), with_lease());
+    space.apply(RESOURCES);
+    until_objects(&space, &OBJECTS).await;
+    assert!(leads(&first) && !leads(&second));
+    // Killed, it can't give the Lease away: the other waits until its time is over.
+    first.kill().await;
+    wait_until("the second leads", PATIENCE, async || leads(&second).then_some(())).await;
+    // Given away at the end, it is another's at once.
+    let third = Operator::start(space.client(), with_lease());
+    second.stop().await;
+    wait_until("the third leads", PATIENCE, async || leads(&third).then_some(())).await;
+    // Taken from it, it ends instead of writing beside the other.
+    let take = r#"{"spec":{"holderIdentity":"somebody else"}}"#;
+    space.kubectl(&["patch", "lease/leader", "--type=merge", "--patch", take]);
+    let ended = tokio::time::timeout(PATIENCE, third.ended()).await.unwrap();
+    assert!(matches!(ended, Err(RunError::LostLease(_))), "{ended:?}");
+}
