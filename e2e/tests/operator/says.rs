@@ -107,15 +107,13 @@ async fn k05_what_is_wrong_is_named_and_mended_within_seconds() {
     // kstatus: somebody has to do something.
     let stalled = condition(&resource(&space, "mailnotifier/mail"), "Stalled").unwrap();
     assert_eq!((stalled.0.as_str(), stalled.1.as_str()), ("True", "SecretNotFound"));
-    let events = space.kubectl(&[
-        "get",
-        "events",
-        "--field-selector",
-        "reason=SecretNotFound",
-        "--output",
-        "name",
-    ]);
-    assert!(events.lines().count() >= 2, "{events}");
+    // Events follow the status.
+    wait_until("there are Events of both", PATIENCE, async || {
+        let reason = "--field-selector=reason=SecretNotFound";
+        let events = space.kubectl(&["get", "events", reason, "--output", "name"]);
+        (events.lines().count() >= 2).then_some(())
+    })
+    .await;
 
     space.kubectl(&["create", "secret", "generic", "smtp", "--from-literal=password=hunter2"]);
     says("mailnotifier/mail", "PodsNotReady").await;
