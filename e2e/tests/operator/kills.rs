@@ -73,7 +73,7 @@ async fn k02_killed_between_any_two_calls_it_converges_to_the_same() {
     let space = space("kills").await;
     let config = space.cluster().config().await;
     // Every place takes some seconds; `E2E_EVERY_KILL` has all of them tried.
-    let step = if std::env::var_os("E2E_EVERY_KILL").is_some() { 1 } else { 5 };
+    let step = if std::env::var_os("E2E_EVERY_KILL").is_some() { 1 } else { 4 };
     let mut writes = 0;
     loop {
         let after = After { left: Arc::new(AtomicUsize::new(writes)), killed: Arc::default() };
@@ -89,7 +89,7 @@ async fn k02_killed_between_any_two_calls_it_converges_to_the_same() {
         operator.kill().await;
         let operator = Operator::start(space.client(), settings(&space));
         until_objects(&space, &OBJECTS).await;
-        space.kubectl(&["delete", "webstatus,mailnotifier,master", "--all"]);
+        space.kubectl(&["delete", "webstatus,mailnotifier,master", "--all", "--wait=false"]);
         until_objects(&space, &[]).await;
         operator.stop().await;
         if done {

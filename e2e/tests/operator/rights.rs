@@ -55,7 +55,7 @@ async fn k08_the_rights_that_the_chart_gives_are_enough() {
     let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
     until_objects(&space, &wanted).await;
     crate::says::until_ready_says(&space, "mailnotifier/mail", "PodsNotReady").await;
-    space.kubectl(&["delete", "webstatus,mailnotifier,master", "--all"]);
+    space.kubectl(&["delete", "webstatus,mailnotifier,master", "--all", "--wait=false"]);
     until_objects(&space, &[]).await;
     let failed = ["api", "refused"].map(|class| operator.figure("reconciles_total", class));
     operator.stop().await;
