@@ -1,7 +1,6 @@
 //! A master, a feed beside it, and processes of the program that read the feed.
 
 use e2e::{Lab, Mailbox, Process, Receiver, binary, figure, free_port, manifests, wait_until};
-use rustix::process::Signal;
 use serde_json::Value;
 use std::{
     fs,
