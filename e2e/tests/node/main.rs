@@ -1,21 +1,43 @@
 //! The whole system on a real cluster: what pods do, from `helm install` on.
 //!
-//! One cluster serves all of these tests.
+//! One cluster serves all of these tests, and one operator those of the story, which runs in this order.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(missing_docs)] // a program of tests
 
 mod basics;
+mod story;
+mod world;
 
 use e2e::cluster::{Cluster, Tier};
 use libtest_mimic::{Arguments, Trial};
-use std::process::ExitCode;
+use std::{
+    env,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    process::ExitCode,
+};
 use tokio::runtime::Runtime;
+use world::world;
 
-/// Tests by the names of their functions.
-macro_rules! trials {
-    ($($module:ident::$test:ident),* $(,)?) => {
+/// Tests that need a cluster only.
+macro_rules! basics {
+    ($($test:ident),* $(,)?) => {
         vec![$(Trial::test(stringify!($test), || {
-            Runtime::new()?.block_on($module::$test(Cluster::shared(Tier::Node)));
+            Runtime::new()?.block_on(basics::$test(Cluster::shared(Tier::Node)));
+            Ok(())
+        })),*]
+    };
+}
+
+/// Tests of the operator. When one fails, logs are kept as they are then.
+macro_rules! story {
+    ($($test:ident),* $(,)?) => {
+        vec![$(Trial::test(stringify!($test), || {
+            let world = world();
+            let test = || world.runtime.block_on(story::$test(world));
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(test)) {
+                world.space.keep_logs(stringify!($test));
+                resume_unwind(panic);
+            }
             Ok(())
         })),*]
     };
@@ -23,10 +45,32 @@ macro_rules! trials {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
+    // Some kill what the others use.
     arguments.test_threads = Some(1);
-    let trials = trials![
-        basics::the_image_runs_under_the_restricted_standard_and_prints_its_version,
-        basics::peers_are_found_by_name_and_through_the_ingress_controller,
+    let mut trials = basics![
+        the_image_runs_under_the_restricted_standard_and_prints_its_version,
+        peers_are_found_by_name_and_through_the_ingress_controller,
     ];
-    libtest_mimic::run(&arguments, trials).exit_code()
+    trials.extend(story![
+        k02_a_change_becomes_a_page_a_mail_and_a_push,
+        k04_pages_are_reached_through_the_ingress_controller,
+        k05_status_tells_what_was_delivered,
+        k03_a_changed_secret_rolls_the_pods_that_use_it,
+        k02_every_pod_comes_back_and_nothing_is_lost,
+    ]);
+    // The node of somebody's own cluster is left alone.
+    let own = env::var_os("E2E_KUBECONFIG").is_none();
+    trials.extend(
+        story![k02_a_kubelet_that_starts_again_finds_its_pods]
+            .into_iter()
+            .map(|trial| trial.with_ignored_flag(!own)),
+    );
+    trials.extend(story![
+        k02_a_killed_operator_goes_on_where_it_was,
+        k02_deleting_leaves_nothing,
+        k08_uninstalling_keeps_kinds_resources_and_pods,
+    ]);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    world::end();
+    conclusion.exit_code()
 }
