@@ -56,7 +56,9 @@ fn objects<K: Kind>(resource: &K, secrets: &[&str]) -> String {
     let mut text = String::new();
     for mut child in resource.children(&around, &means(&settings)).unwrap() {
         // Tokens and keys are tested where they are made.
-        for value in child.body["data"].as_object_mut().into_iter().flatten() {
+        for value in
+            child.body.get_mut("data").and_then(|data| data.as_object_mut()).into_iter().flatten()
+        {
             if child.kind == ChildKind::Secret {
                 *value.1 = "…".into();
             }
