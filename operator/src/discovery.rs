@@ -1,5 +1,5 @@
-//! Whether the cluster has kinds that not every cluster has: asked at the start, every five
-//! minutes, and when an object of such a kind could not be applied.
+//! Whether the cluster has kinds that not every cluster has: asked at the start and every five
+//! minutes.
 
 use crate::{children::ChildKind, context::Context, watch};
 use kube::discovery;

@@ -278,10 +278,10 @@ async fn forget(
                 without.remove(&key);
             }
             Ok(answer) => {
-                tracing::warn!("the consumer {name} is not forgotten: {}", answer.status())
+                tracing::warn!("the consumer {name} is not forgotten: {}", answer.status());
             }
             Err(error) => {
-                tracing::warn!("the consumer {name} is not forgotten: {}", error.without_url())
+                tracing::warn!("the consumer {name} is not forgotten: {}", error.without_url());
             }
         }
     }

@@ -238,13 +238,13 @@ impl Known {
     }
 
     /// Notes a namespace's labels; `None`: it is gone. Returns whether that is new.
-    pub fn note_namespace(&self, name: &str, labels: Option<BTreeMap<String, String>>) -> bool {
+    pub fn note_namespace(&self, name: &str, labels: Option<&BTreeMap<String, String>>) -> bool {
         let mut inner = self.lock();
-        let before = match labels.clone() {
-            Some(labels) => inner.namespaces.insert(name.to_owned(), labels),
+        let before = match labels {
+            Some(labels) => inner.namespaces.insert(name.to_owned(), labels.clone()),
             None => inner.namespaces.remove(name),
         };
-        before != labels
+        before.as_ref() != labels
     }
 
     /// A namespace's labels.
@@ -362,9 +362,12 @@ mod tests {
         assert!(!known.holds(&id, &wanted, "other"));
         known.note(id.kind, &metadata("h", &json!({"f:data": {".": {}, "f:y": {}}})), None);
         assert!(!known.holds(&id, &wanted, "h"));
-        assert_eq!(known.of(&owner), [id.clone()]);
+        assert_eq!(known.of(&owner), std::slice::from_ref(&id));
         assert!(known.get(&id).unwrap().belongs_to("o1"));
-        assert_eq!(known.keep_only(ChildKind::ConfigMap, None, &HashSet::new()), [owner.clone()]);
+        assert_eq!(
+            known.keep_only(ChildKind::ConfigMap, None, &HashSet::new()),
+            std::slice::from_ref(&owner)
+        );
         assert!(known.of(&owner).is_empty());
     }
 }

@@ -93,7 +93,7 @@ impl Kind for Master {
         status.conditions = conditions.to_vec();
         status.targets = Some(u32::try_from(around.targets.len()).unwrap_or(u32::MAX));
         if let Some(info) = figures.and_then(|figures| figures.info.as_ref()) {
-            status.journal_epoch = i64::try_from(info.head.epoch).ok();
+            status.journal_epoch = Some(info.head.epoch.into());
         }
         json(&status)
     }

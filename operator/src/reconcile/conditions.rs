@@ -52,7 +52,7 @@ pub(super) fn conditions<K: Kind>(
     around: &Around,
     problems: &[Problem],
     applied: &Result<(), Error>,
-    now: Time,
+    now: &Time,
 ) -> Vec<Condition> {
     let figures = around.figures.as_ref();
     let mut said = Vec::new();

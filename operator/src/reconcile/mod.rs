@@ -56,5 +56,5 @@ async fn steps<K: Kind>(resource: &K, context: &Context) -> Result<Action, Error
         let children = resource.children(&around, &means)?;
         apply::apply(resource, &id, children, context).await
     };
-    status::report(resource, &id, &around, problems, applied, context).await
+    status::report(resource, &id, &around, &problems, applied, context).await
 }

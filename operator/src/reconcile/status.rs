@@ -20,7 +20,7 @@ pub(super) async fn report<K: Kind>(
     resource: &K,
     id: &ResourceId,
     around: &Around,
-    problems: Vec<Problem>,
+    problems: &[Problem],
     applied: Result<(), Error>,
     context: &Context,
 ) -> Result<Action, Error> {
@@ -30,11 +30,11 @@ pub(super) async fn report<K: Kind>(
         return Ok(Action::await_change());
     }
     let now = Time(k8s_openapi::jiff::Timestamp::now());
-    let conditions = conditions::conditions(resource, around, &problems, &applied, now);
+    let conditions = conditions::conditions(resource, around, problems, &applied, &now);
     let wanted = resource.status(&conditions, around, around.figures.as_ref());
     let before = resource.present_status();
     if wanted == before {
-        return Ok(again(applied));
+        return Ok(again(&applied));
     }
     if !urgent(&before, &wanted)
         && let Some(written) = context.last_written(id)
@@ -62,11 +62,11 @@ pub(super) async fn report<K: Kind>(
     for condition in news(resource.conditions(), &conditions) {
         context.events.tell(&resource.object_ref(&()), condition).await;
     }
-    Ok(again(applied))
+    Ok(again(&applied))
 }
 
 /// A refused object may be taken later: a quota that was full, a namespace's policy.
-fn again(applied: Result<(), Error>) -> Action {
+fn again(applied: &Result<(), Error>) -> Action {
     match applied {
         Ok(()) => Action::requeue(AGAIN),
         Err(_) => Action::requeue(Duration::from_secs(30)),

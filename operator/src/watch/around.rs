@@ -202,7 +202,7 @@ pub(crate) fn namespaces(context: &Arc<Context>) -> Watch {
             };
             let name = namespace.metadata.name.unwrap_or_default();
             let labels = there.then(|| namespace.metadata.labels.unwrap_or_default());
-            if context.known.note_namespace(&name, labels) && first.is_complete() {
+            if context.known.note_namespace(&name, labels.as_ref()) && first.is_complete() {
                 context.poke_of(&name).await;
             }
         }
