@@ -83,7 +83,7 @@ mod tests {
             "spec": {"replicas": 1, "template": {"spec": {
                 "containers": [{"name": "c", "args": ["a", "b"],
                                 "ports": [{"name": "http", "containerPort": 80}]}],
-                "imagePullSecrets": [], "nodeSelector": {},
+                "imagePullSecrets": [], "nodeSelector": {}, "serviceAccountName": "s",
             }}},
         })
     }
@@ -91,7 +91,7 @@ mod tests {
     fn owned() -> serde_json::Value {
         json!({
             "f:metadata": {"f:labels": {".": {}, "f:a": {}}, "f:ownerReferences": {"k:{\"uid\":\"u\"}": {}}},
-            "f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {
+            "f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:serviceAccountName": {}, "f:containers": {
                 "k:{\"name\":\"c\"}": {".": {}, "f:name": {}, "f:args": {},
                     "f:ports": {"k:{\"containerPort\":80,\"protocol\":\"TCP\"}":
                         {".": {}, "f:name": {}, "f:containerPort": {}}}},
