@@ -150,6 +150,18 @@ impl Context {
         written.insert(id.clone(), Instant::now());
     }
 
+    /// Forgets what was noted of a resource that is gone.
+    pub fn forget(&self, id: &ResourceId) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let mut users = self.users_of_secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        users.retain(|(namespace, _), users| {
+            if **namespace == *id.namespace {
+                users.remove(id);
+            }
+            !users.is_empty()
+        });
+    }
+
     /// The resources that name a Master.
     pub fn targets_of(&self, namespace: &str, name: &str) -> Vec<TargetSeen> {
         let mut targets = Vec::new();

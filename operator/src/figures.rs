@@ -22,7 +22,7 @@ use futures_util::{StreamExt as _, stream};
 use kube::ResourceExt as _;
 use serde::de::DeserializeOwned;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -63,6 +63,12 @@ struct Feed {
     runs: bool,
 }
 
+impl Feed {
+    fn key(&self) -> (String, String) {
+        (self.namespace.clone(), self.name.clone())
+    }
+}
+
 /// Asks feeds until the operator ends.
 pub(crate) async fn follow(context: Arc<Context>) -> Result<(), RunError> {
     let http = reqwest::Client::builder()
@@ -78,27 +84,22 @@ pub(crate) async fn follow(context: Arc<Context>) -> Result<(), RunError> {
     loop {
         ticks.tick().await;
         let feeds = feeds(&context);
-        asked.retain(|key, _| feeds.iter().any(|f| (&f.namespace, &f.name) == (&key.0, &key.1)));
-        let mut by_master: HashMap<(String, String), Vec<TargetSeen>> = HashMap::new();
-        context.registry.visit(None, |t| by_master.entry(t.master.clone()).or_default().push(t));
+        let there: HashSet<_> = feeds.iter().map(Feed::key).collect();
+        asked.retain(|key, _| there.contains(key));
+        let usual = context.settings.figures_every;
         let due: Vec<(Feed, Vec<TargetSeen>)> = feeds
             .into_iter()
-            .map(|feed| {
-                let key = (feed.namespace.clone(), feed.name.clone());
-                (feed, by_master.remove(&key).unwrap_or_default())
+            .map(|feed| (asked.get(&feed.key()).map_or(Duration::MAX, Instant::elapsed), feed))
+            .filter(|(ago, _)| *ago >= SOON.min(usual))
+            .map(|(ago, feed)| {
+                let targets = context.targets_of(&feed.namespace, &feed.name);
+                (ago, feed, targets)
             })
-            .filter(|(feed, targets)| {
-                let every = if all_well(feed, targets, &context) {
-                    context.settings.figures_every
-                } else {
-                    SOON.min(context.settings.figures_every)
-                };
-                let key = (feed.namespace.clone(), feed.name.clone());
-                asked.get(&key).is_none_or(|at| at.elapsed() >= every)
-            })
+            .filter(|(ago, feed, targets)| *ago >= usual || !all_well(feed, targets, &context))
+            .map(|(_, feed, targets)| (feed, targets))
             .collect();
         for (feed, _) in &due {
-            asked.insert((feed.namespace.clone(), feed.name.clone()), Instant::now());
+            asked.insert(feed.key(), Instant::now());
         }
         let told = stream::iter(due)
             .map(|(feed, targets)| {

@@ -73,11 +73,15 @@ pub struct PodSeen {
     pub problem: Option<(String, String)>,
 }
 
+/// A pod's namespace and name.
+type PodKey = (Arc<str>, Arc<str>);
+
 #[derive(Debug, Default)]
 struct Inner {
     children: HashMap<ChildId, Seen>,
     of_owner: HashMap<ResourceId, BTreeSet<ChildId>>,
-    pods: HashMap<(Arc<str>, Arc<str>), PodSeen>,
+    pods: HashMap<PodKey, PodSeen>,
+    pods_of: HashMap<ResourceId, BTreeSet<PodKey>>,
     /// Secrets that are not the operator's, by namespace and name, with their versions.
     secrets: HashMap<(Arc<str>, Arc<str>), Arc<str>>,
     classes: Option<BTreeMap<String, bool>>,
@@ -186,26 +190,29 @@ impl Known {
         name: &str,
         pod: Option<PodSeen>,
     ) -> Option<ResourceId> {
-        let key = (namespace.into(), name.into());
+        let key: PodKey = (namespace.into(), name.into());
         let mut inner = self.lock();
-        let before = match &pod {
-            Some(pod) => inner.pods.insert(key, pod.clone()),
-            None => inner.pods.remove(&key),
-        };
+        let before = inner.pods.remove(&key);
+        if let Some(PodSeen { owner, .. }) = &before
+            && let Some(pods) = inner.pods_of.get_mut(owner)
+        {
+            pods.remove(&key);
+            if pods.is_empty() {
+                inner.pods_of.remove(owner);
+            }
+        }
+        if let Some(pod) = &pod {
+            inner.pods_of.entry(pod.owner.clone()).or_default().insert(key.clone());
+            inner.pods.insert(key, pod.clone());
+        }
         if before == pod { None } else { pod.or(before).map(|pod| pod.owner) }
     }
 
     /// Why a resource's pods do not run, if that is known.
     pub fn pod_problem(&self, owner: &ResourceId) -> Option<(String, String)> {
         let inner = self.lock();
-        let mut problems: Vec<_> = inner
-            .pods
-            .values()
-            .filter(|p| p.owner == *owner)
-            .filter_map(|p| p.problem.clone())
-            .collect();
-        problems.sort();
-        problems.into_iter().next()
+        let pods = inner.pods_of.get(owner).into_iter().flatten();
+        pods.filter_map(|pod| inner.pods.get(pod)?.problem.clone()).min()
     }
 
     /// Notes a Secret's version; `None`: it is gone. Returns whether that is new.

@@ -13,6 +13,7 @@
 //! Several operators may run; the one that holds the Lease ([`leader`]) writes, and stops before
 //! the Lease could be another's.
 
+mod backlog;
 pub mod children;
 mod context;
 mod discovery;

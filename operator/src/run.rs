@@ -2,6 +2,7 @@
 
 use crate::{
     Metrics, RunError, Seeds, Settings,
+    backlog::Backlog,
     children::ChildKind,
     context::Context,
     discovery,
@@ -14,7 +15,11 @@ use crate::{
     watch::{self, Watch},
 };
 use crds::{HttpPush, MailNotifier, Master, WebStatus};
-use futures_util::{StreamExt as _, future::BoxFuture, stream};
+use futures_util::{
+    StreamExt as _,
+    future::{BoxFuture, ready},
+    stream,
+};
 use kube::{
     Api, Client, ResourceExt as _,
     api::ListParams,
@@ -198,6 +203,8 @@ async fn control<K: Kind>(
     requests: mpsc::Receiver<ObjectRef<DeserializeGuard<K>>>,
 ) -> Ended {
     let there: Vec<_> = store.state().iter().map(|object| ObjectRef::from_obj(&**object)).collect();
+    let backlog = Arc::new(Backlog::new(context.settings.concurrency));
+    let there = Arc::clone(&backlog).hand_on(there);
     let waiting = Arc::clone(&context);
     let requests = stream::unfold(requests, move |mut requests| {
         let context = Arc::clone(&waiting);
@@ -207,7 +214,7 @@ async fn control<K: Kind>(
             Some((request, requests))
         }
     });
-    let queue = stream::iter(there).chain(requests).map(Ok::<_, Infallible>);
+    let queue = stream::select(there, requests).map(Ok::<_, Infallible>);
     let config = Config::default().debounce(DEBOUNCE).concurrency(context.settings.concurrency);
     let failures = Arc::new(Failures::default());
     let (noted, judged) = (Arc::clone(&failures), failures);
@@ -229,12 +236,15 @@ async fn control<K: Kind>(
         Box::pin(queue),
         config,
     )
-    .for_each(|done| async move {
+    .for_each(move |done| {
         match done {
-            Ok(_) => {}
+            Ok((object, _)) => backlog.done(object.namespace.as_deref(), &object.name),
             // It was deleted before its turn came.
-            Err(controller::Error::ObjectNotFound(_)) => {}
+            Err(controller::Error::ObjectNotFound(object)) => {
+                backlog.done(object.namespace.as_deref(), &object.name);
+            }
             Err(controller::Error::ReconcilerFailed(error, object)) => {
+                backlog.done(object.namespace.as_deref(), &object.name);
                 tracing::warn!(
                     kind = K::KIND,
                     class = error.class(),
@@ -245,6 +255,7 @@ async fn control<K: Kind>(
             }
             Err(error) => tracing::error!(kind = K::KIND, "{error}"),
         }
+        ready(())
     })
     .await;
     (K::KIND, Ok(()))

@@ -1,7 +1,7 @@
 //! Serving on TCP, one interface of it, or a UNIX socket (row W01), and stopping in good order.
 
 use crate::server::App;
-use axum::Router;
+use axum::{Router, serve::ListenerExt as _};
 use crds::Listen;
 use std::{
     io,
@@ -99,6 +99,12 @@ impl Listening {
         let serve = async {
             match self {
                 Self::Tcp(listener) => {
+                    // A page comes in pieces: none waits until the one before is acknowledged.
+                    let listener = listener.tap_io(|socket| {
+                        if let Err(error) = socket.set_nodelay(true) {
+                            tracing::debug!("a connection's small pieces may wait: {error}");
+                        }
+                    });
                     axum::serve(listener, router).with_graceful_shutdown(stopped).await
                 }
                 Self::Unix(listener, path) => {

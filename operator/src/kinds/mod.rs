@@ -1,6 +1,7 @@
 //! The kinds, as the operator sees them. One is a file here and a line in [`registry`].
 
 mod http_push;
+mod index;
 mod mail_notifier;
 mod master;
 mod registry;

@@ -1,15 +1,21 @@
 //! The kinds that are reconciled, each with the store of its resources and a way to have one
 //! reconciled.
 
-use super::Kind;
+use super::{
+    Kind,
+    index::{ByMaster, Key},
+};
 use crate::known::ResourceId;
 use crds::{HttpPush, MailNotifier, Master, WebStatus};
 use kube::{
     ResourceExt as _,
     core::error_boundary::DeserializeGuard,
-    runtime::reflector::{ObjectRef, Store, store::Writer},
+    runtime::{
+        reflector::{ObjectRef, Store, store::Writer},
+        watcher::Event,
+    },
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 /// How many requests to reconcile wait at most; further ones wait for room.
@@ -19,6 +25,7 @@ const WAITING: usize = 1024;
 pub(crate) struct Entry<K: Kind> {
     /// The resources as they are in the cluster.
     pub store: Store<DeserializeGuard<K>>,
+    by_master: Mutex<ByMaster>,
     sender: mpsc::Sender<ObjectRef<DeserializeGuard<K>>>,
     /// What fills the store and is told of requests; taken once, by the controller.
     parts: Mutex<Option<Parts<K>>>,
@@ -32,7 +39,12 @@ impl<K: Kind> Entry<K> {
     fn new() -> Self {
         let writer = Writer::<DeserializeGuard<K>>::default();
         let (sender, receiver) = mpsc::channel(WAITING);
-        Self { store: writer.as_reader(), sender, parts: Mutex::new(Some((writer, receiver))) }
+        Self {
+            store: writer.as_reader(),
+            by_master: Mutex::default(),
+            sender,
+            parts: Mutex::new(Some((writer, receiver))),
+        }
     }
 
     /// What the controller works with; `None` if it was taken.
@@ -46,6 +58,34 @@ impl<K: Kind> Entry<K> {
         found.filter(|object| object.0.is_ok())
     }
 
+    /// Keeps in step with the store, which was told of this.
+    pub fn note(&self, event: &Event<DeserializeGuard<K>>) {
+        match event {
+            Event::Apply(object) => note(&mut self.by_master(), object),
+            Event::Delete(object) => self.by_master().remove(&key(object)),
+            Event::InitDone => {
+                let mut index = ByMaster::default();
+                for object in self.store.state() {
+                    note(&mut index, &object);
+                }
+                *self.by_master() = index;
+            }
+            Event::Init | Event::InitApply(_) => {}
+        }
+    }
+
+    fn by_master(&self) -> MutexGuard<'_, ByMaster> {
+        self.by_master.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The readable resources that name a Master.
+    pub fn of(&self, namespace: &str, name: &str) -> Vec<Arc<DeserializeGuard<K>>> {
+        let master = (namespace.to_owned(), name.to_owned());
+        let index = self.by_master();
+        let of = index.of(&master);
+        of.filter_map(|(namespace, name)| self.get(namespace, name)).collect()
+    }
+
     /// Has a resource reconciled.
     async fn poke(&self, namespace: &str, name: &str) {
         // Nobody listens any more when the operator ends.
@@ -53,13 +93,29 @@ impl<K: Kind> Entry<K> {
     }
 
     fn visit(&self, of: Option<(&str, &str)>, found: &mut dyn FnMut(TargetSeen)) {
-        for object in self.store.state() {
+        let objects = match of {
+            Some((namespace, name)) => self.of(namespace, name),
+            None => self.store.state(),
+        };
+        for object in objects {
             let Ok(resource) = &object.0 else { continue };
-            let Some(about) = master_of(resource) else { continue };
-            if of.is_none_or(|of| of == about) {
+            if let Some(about) = master_of(resource) {
                 found(TargetSeen::of(resource, about));
             }
         }
+    }
+}
+
+fn key<K: Kind>(object: &DeserializeGuard<K>) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+fn note<K: Kind>(index: &mut ByMaster, object: &DeserializeGuard<K>) {
+    match object.0.as_ref().ok().and_then(master_of) {
+        Some((namespace, name)) => {
+            index.set(key(object), (namespace.to_owned(), name.to_owned()));
+        }
+        None => index.remove(&key(object)),
     }
 }
 

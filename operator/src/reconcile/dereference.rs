@@ -171,13 +171,10 @@ fn hint(namespace: &str, context: &Context) -> String {
 /// The pages that messages link to: the first of the same Master and namespace that says where it
 /// is reached.
 fn pages(own: &str, namespace: &str, master: &str, context: &Context) -> Option<String> {
-    let pages = context.registry.web_statuses.store.state();
+    let pages = context.registry.web_statuses.of(namespace, master);
     let of = pages.iter().filter_map(|page| page.0.as_ref().ok()).filter(|page| {
-        let about = &page.spec.master_ref;
         page.metadata.namespace.as_deref() == Some(own)
             && page.metadata.deletion_timestamp.is_none()
-            && about.name == master
-            && about.namespace.as_deref().unwrap_or(own) == namespace
     });
     let reached = of.filter_map(|page| Some((page.metadata.name.as_deref()?, page.url()?)));
     reached.min().map(|(_, url)| url)

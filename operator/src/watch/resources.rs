@@ -51,6 +51,7 @@ pub(crate) fn resources<K: Kind>(
                 _ => None,
             };
             writer.apply_watcher_event(&event);
+            entry(&context.registry).note(&event);
             match event {
                 Event::Apply(object) => {
                     if before.as_ref().is_none_or(|before| differs(before, &object)) {
@@ -64,6 +65,9 @@ pub(crate) fn resources<K: Kind>(
                         "{} is gone",
                         object.name_any()
                     );
+                    let (namespace, name) =
+                        (object.namespace().unwrap_or_default(), object.name_any());
+                    context.forget(&ResourceId::new(K::KIND, &namespace, &name));
                     changed(&object, None, &context).await;
                 }
                 Event::InitDone if first.is_complete() => context.poke_all().await,
