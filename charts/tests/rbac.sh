@@ -29,7 +29,7 @@ kinds=$(k get crd -o jsonpath='{range .items[?(@.spec.group=="statustargets.dev"
 [ -n "$kinds" ] || { echo "no kinds of statustargets.dev are there" >&2; exit 2; }
 children="statefulsets.apps deployments.apps services configmaps serviceaccounts persistentvolumeclaims ingresses.networking.k8s.io
   networkpolicies.networking.k8s.io poddisruptionbudgets.policy horizontalpodautoscalers.autoscaling
-  httproutes.gateway.networking.k8s.io servicemonitors.monitoring.coreos.com podmonitors.monitoring.coreos.com"
+  httproutes.gateway.networking.k8s.io podmonitors.monitoring.coreos.com"
 # rights ANSWER WHERE…: of all that its work needs.
 rights() {
   local answer=$1 kind verb child; shift

@@ -1,5 +1,5 @@
-//! Chores of this repository: `cargo xtask test`, `tools`, `cluster`, `e2e`, `image`, `generate`,
-//! `demo-recording`, `long`, `faults`, `bench`.
+//! Chores of this repository: `cargo xtask test`, `tools`, `cluster`, `e2e`, `image`, `sbom`,
+//! `generate`, `demo-recording`, `long`, `faults`, `bench`.
 //!
 //! Standard library only, so that the first command on a new machine starts within seconds.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a terminal program

@@ -16,6 +16,7 @@
 //! | `GET /v1/changes/{id}` | read | | [`Change`] |
 //! | `GET /v1/users?…` | read | [`UsersQuery`] | [`Users`] |
 //! | `GET /v1/logs/{id}?…` | read | [`LinesQuery`] | [`Lines`] |
+//! | `GET /v1/logs/{id}/watch` | read | | SSE without events |
 //! | `GET /v1/consumers` | manage | | [`Consumers`] |
 //! | `GET /v1/consumers/{name}` | consume (its own), manage | | [`ConsumerStatus`] |
 //! | `DELETE /v1/consumers/{name}` | manage | | 204 |
