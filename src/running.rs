@@ -177,7 +177,13 @@ impl Running {
         self.feeds.push(feed.clone());
         let master = format!("{}/{}", info.namespace, info.name);
         let metrics = delivery::Metrics::register(self.health.registry(), &master)?;
-        self.tasks.spawn(origin::report(info.name, feed.state(), self.cancel.clone()));
+        let standing = feed::Standing::register(self.health.registry(), &master)?;
+        self.tasks.spawn(origin::report(
+            info.name,
+            feed.state(),
+            Some(standing),
+            self.cancel.clone(),
+        ));
         let own = resource.namespace().unwrap_or(&info.namespace);
         let place = place(own, &info.namespace, resource.name());
         let reporter = self.reporter_of(&feed, resource.kind(), &place);
@@ -289,7 +295,12 @@ impl Running {
     /// Has the origin's events journaled.
     fn fill(&mut self, plan: &MasterPlan, feed: &Feed, origin: origin::Ready) {
         feed.set_log_source(origin.logs());
-        self.tasks.spawn(origin::report(plan.name.clone(), feed.state(), self.cancel.clone()));
+        self.tasks.spawn(origin::report(
+            plan.name.clone(),
+            feed.state(),
+            None,
+            self.cancel.clone(),
+        ));
         self.tasks.spawn(origin.run(feed.ingest(), self.cancel.clone()));
         self.feeds.push(AnyFeed::from(feed.clone()));
     }

@@ -1,7 +1,7 @@
 //! Figures of the feed, for Prometheus. All begin with `buildbot_status_feed_`, but for how the
 //! master stands, which does not concern the feed alone.
 
-use crate::StoreError;
+use crate::{Standing, StoreError};
 use master::{Figures, StateKind};
 use model::{Event, Record, Timestamp};
 use prometheus::{
@@ -38,12 +38,8 @@ struct Series {
     followers: IntGauge,
     requests: IntCounterVec,
     log_cache_bytes: IntGauge,
-    connected: IntGauge,
-    state: IntGaugeVec,
+    standing: Standing,
 }
-
-/// Where the names of figures about the master begin.
-const MASTER: &str = "buildbot_status_master_";
 
 /// Why a transaction could not be written.
 const REASONS: [&str; 4] = ["diskFull", "io", "damaged", "other"];
@@ -93,6 +89,7 @@ impl Metrics {
     ) -> Result<Self, Error> {
         let seconds = |start, count| prometheus::exponential_buckets(start, 2.0, count);
         let by_consumer = ["consumer"];
+        let standing = Standing::build(master, &mut register)?;
         let mut make = Figures::new("buildbot_status_feed_", master, &mut register);
         let figures = Series {
             events: make.counters("events_total", "Events journaled, by type", &["type"])?,
@@ -167,14 +164,7 @@ impl Metrics {
                 &["route", "status"],
             )?,
             log_cache_bytes: make.gauge("log_cache_bytes", "Bytes of logs kept on disk")?,
-            state: make.with_prefix(MASTER).gauges(
-                "state",
-                "How the connection to the master stands: 1 for the state it is in",
-                &["state"],
-            )?,
-            connected: make
-                .with_prefix(MASTER)
-                .gauge("connected", "Whether the master is read at present")?,
+            standing,
         };
         // There from the start, so that the first failure is seen as a rise.
         for reason in REASONS {
@@ -212,10 +202,7 @@ impl Metrics {
     }
 
     pub(crate) fn state(&self, state: StateKind) {
-        self.0.connected.set(i64::from(state.is_connected()));
-        for kind in StateKind::ALL {
-            self.0.state.with_label_values(&[kind.name()]).set(i64::from(kind == state));
-        }
+        self.0.standing.set(state);
     }
 
     pub(crate) fn log_cache(&self, bytes: u64) {

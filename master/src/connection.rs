@@ -60,7 +60,8 @@ pub async fn run_with(
             sink.live(Live::Master { connected: false, text: state.text.clone() });
         }
         let delay = backoff.next_wait();
-        tracing::warn!(kind = ?state.kind, text = %state.text, again_in = ?delay, "not connected");
+        // Who runs the connection says it to people, once for each state.
+        tracing::debug!(kind = state.kind.name(), again_in = ?delay, "not connected: {}", state.text);
         sink.state(state);
         tokio::select! {
             () = cancel.cancelled() => return,

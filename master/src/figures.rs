@@ -44,11 +44,6 @@ impl<'a> Figures<'a> {
         Self { prefix, master, register }
     }
 
-    /// The same, whose names begin with another prefix.
-    pub fn with_prefix(&mut self, prefix: &'static str) -> Figures<'_> {
-        Figures { prefix, master: self.master, register: &mut *self.register }
-    }
-
     fn opts(&self, name: &str, help: &str) -> Opts {
         Opts::new(format!("{}{name}", self.prefix), help).const_label("master", self.master)
     }

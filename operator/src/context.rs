@@ -4,6 +4,7 @@ use crate::{
     Metrics, Seeds, Settings,
     children::{ChildKind, Means},
     events::Events,
+    failures::Failures,
     figures::FeedFigures,
     kinds::{Kind as _, Registry, TargetSeen},
     known::{Known, ResourceId},
@@ -32,6 +33,8 @@ pub(crate) struct Context {
     pub leadership: Leadership,
     /// Figures about the operator.
     pub metrics: Metrics,
+    /// Reconciles that failed in a row.
+    pub failures: Failures,
     /// Tells people.
     pub events: Events,
     seeds: RwLock<Seeds>,
@@ -57,6 +60,7 @@ impl Context {
             registry: Registry::new(),
             known: Known::default(),
             leadership,
+            failures: Failures::default(),
             metrics,
             events,
             seeds: RwLock::new(seeds),

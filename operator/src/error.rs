@@ -11,15 +11,6 @@ pub enum RunError {
     /// The cluster can't be reached at all.
     #[error("the cluster can't be used: {0}")]
     Cluster(String),
-    /// The API server does not know the operator's kinds.
-    #[error(
-        "the cluster has no kind {kind} of statustargets.dev/v1alpha1: install the CRDs first, \
-         with the chart buildbot-status-crds or `buildbot-status crds | kubectl apply -f -`"
-    )]
-    NoKind {
-        /// The kind.
-        kind: &'static str,
-    },
     /// A task of the operator ended early: a fault of this program.
     #[error("the operator's task {0:?} ended: {1}")]
     Task(String, String),
@@ -113,6 +104,11 @@ impl Error {
     pub(crate) fn api(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let what = what.into();
         move |source| Self::Api { what, source: Box::new(source) }
+    }
+
+    /// Whether it may pass by itself, without a change of the resource or of another object.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Api { .. } | Self::NotLeader | Self::Keys(_))
     }
 
     /// One word for figures and logs.

@@ -57,6 +57,8 @@ pub struct Workload {
 pub struct Seen {
     /// Its UID.
     pub uid: Arc<str>,
+    /// Which of two is newer; the API server counts up.
+    version: Option<u64>,
     owner: Option<(ResourceId, Arc<str>)>,
     applied: Option<Arc<str>>,
     owned: Arc<str>,
@@ -99,7 +101,8 @@ impl Known {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes an object as it is now. Returns its resource.
+    /// Notes an object as it is now, unless a newer one was seen: the answer to an apply and what the
+    /// watch tells come in no order. Returns its resource.
     pub fn note(
         &self,
         kind: ChildKind,
@@ -108,13 +111,19 @@ impl Known {
     ) -> Option<ResourceId> {
         let id = child_id(kind, metadata)?;
         let owner = owner(&id.namespace, metadata);
+        let version = metadata.resource_version.as_deref().and_then(|v| v.parse::<u64>().ok());
         let mut inner = self.lock();
+        if let Some(seen) = inner.children.get(&id)
+            && Some(&*seen.uid) == metadata.uid.as_deref()
+            && version.is_some_and(|version| seen.version.is_some_and(|newest| version < newest))
+        {
+            return owner.map(|(owner, _)| owner);
+        }
         let owned = inner.intern(&managed(metadata));
         let applied = metadata.annotations.as_ref().and_then(|a| a.get(names::APPLIED));
-        // The answer to an apply may say less of the pods than what was seen before.
-        let workload = workload.or_else(|| inner.children.get(&id).and_then(|s| s.workload));
         let seen = Seen {
             uid: metadata.uid.as_deref().unwrap_or_default().into(),
+            version,
             owner: owner.clone(),
             applied: applied.map(|hash| hash.as_str().into()),
             owned,
@@ -367,7 +376,18 @@ mod tests {
         assert_eq!(known.note(id.kind, &metadata("h", &whole), None), Some(owner.clone()));
         assert!(known.holds(&id, &wanted, "h"));
         assert!(!known.holds(&id, &wanted, "other"));
-        known.note(id.kind, &metadata("h", &json!({"f:data": {".": {}, "f:y": {}}})), None);
+        // The answer to an earlier apply comes late.
+        let version = |metadata: ObjectMeta, version: &str| ObjectMeta {
+            resource_version: Some(version.to_owned()),
+            ..metadata
+        };
+        let ready = Workload { wanted: 1, ready: 1, observed: true };
+        known.note(id.kind, &version(metadata("h", &whole), "10"), Some(ready));
+        known.note(id.kind, &version(metadata("old", &whole), "9"), Some(Workload::default()));
+        assert!(known.holds(&id, &wanted, "h"));
+        assert_eq!(known.get(&id).unwrap().workload, Some(ready));
+        let taken = metadata("h", &json!({"f:data": {".": {}, "f:y": {}}}));
+        known.note(id.kind, &version(taken, "11"), None);
         assert!(!known.holds(&id, &wanted, "h"));
         assert_eq!(known.of(&owner), std::slice::from_ref(&id));
         assert!(known.get(&id).unwrap().belongs_to("o1"));

@@ -19,6 +19,7 @@ mod context;
 mod discovery;
 mod error;
 mod events;
+mod failures;
 mod fields;
 mod figures;
 mod keys;

@@ -30,6 +30,7 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
+use model::Backoff;
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -43,8 +44,6 @@ use tokio_util::sync::CancellationToken;
 /// How long resources may change before they are reconciled: one `kubectl apply` of several
 /// objects is one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(50);
-/// The longest wait before a reconcile that failed is tried again.
-const LONGEST: Duration = Duration::from_secs(60);
 /// How often seeds are read again: a mounted Secret changes while the process runs.
 const SEEDS_AGAIN: Duration = Duration::from_secs(30);
 /// How often resources are counted.
@@ -54,7 +53,7 @@ const COUNT: Duration = Duration::from_secs(10);
 /// the Lease is ready as well.
 ///
 /// # Errors
-/// [`RunError`] when the Lease is lost or the CRDs are missing; the process is to end then.
+/// [`RunError`] when the Lease is lost or something can't go on; the process is to end then.
 pub async fn run(
     client: Client,
     settings: Settings,
@@ -63,7 +62,9 @@ pub async fn run(
     ready: impl FnOnce() + Send,
     cancel: CancellationToken,
 ) -> Result<(), RunError> {
-    kinds_there(&client).await?;
+    if cancel.run_until_cancelled(kinds_there(&client)).await.is_none() {
+        return Ok(());
+    }
     ready();
     metrics.leads(false);
     let (seeds, seeds_dir) = seeds;
@@ -216,21 +217,19 @@ async fn control<K: Kind>(
     });
     let queue = stream::select(there, requests).map(Ok::<_, Infallible>);
     let config = Config::default().debounce(DEBOUNCE).concurrency(context.settings.concurrency);
-    let failures = Arc::new(Failures::default());
-    let (noted, judged) = (Arc::clone(&failures), failures);
+    let judged = Arc::clone(&context);
     applier(
-        move |object: Arc<DeserializeGuard<K>>, context: Arc<Context>| {
-            let noted = Arc::clone(&noted);
+        |object: Arc<DeserializeGuard<K>>, context: Arc<Context>| {
             Box::pin(async move {
                 let id = id_of(&object);
-                let done = reconcile(object, context).await;
+                let done = reconcile(object, Arc::clone(&context)).await;
                 if done.is_ok() {
-                    noted.forget(&id);
+                    context.failures.forget(&id);
                 }
                 done
             })
         },
-        move |object, error, _| judged.again(&id_of(&object), error),
+        move |object, error, _| judged.failures.again(&id_of(&object), error),
         context,
         store,
         Box::pin(queue),
@@ -265,50 +264,33 @@ fn id_of<K: Kind>(object: &DeserializeGuard<K>) -> ResourceId {
     ResourceId::new(K::KIND, &object.namespace().unwrap_or_default(), &object.name_any())
 }
 
-/// How often reconciles of resources failed in a row.
-#[derive(Debug, Default)]
-struct Failures(Mutex<HashMap<ResourceId, u32>>);
-
-impl Failures {
-    fn forget(&self, id: &ResourceId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-    }
-
-    /// When one that failed is tried again: exponential backoff, with jitter.
-    fn again(&self, id: &ResourceId, error: &Error) -> Action {
-        if matches!(error, Error::Unreadable(_) | Error::NotLeader) {
-            return Action::await_change();
-        }
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = failures.entry(id.clone()).or_default();
-        *times = times.saturating_add(1);
-        let most = LONGEST.min(Duration::from_secs(1).saturating_mul(1 << (*times).min(6)));
-        Action::requeue(most.mul_f64(rand::random_range(0.5..1.0)))
-    }
-}
-
-/// Whether the API server knows the kinds.
-async fn kinds_there(client: &Client) -> Result<(), RunError> {
+/// Waits until the API server knows the kinds.
+async fn kinds_there(client: &Client) {
     macro_rules! there {
         ($field:ident, $kind:ident) => {
-            loop {
-                let api: Api<$kind> = Api::all(client.clone());
-                // Asks no more than whether the address is known; a right to list is not needed.
-                match api.list_metadata(&ListParams::default().limit(1)).await {
-                    Err(kube::Error::Api(refusal)) if refusal.code == 404 => {
-                        return Err(RunError::NoKind { kind: $kind::KIND });
-                    }
-                    Err(kube::Error::Api(_)) | Ok(_) => break,
-                    Err(error) => {
-                        tracing::warn!("the API server does not answer: {error}");
-                        tokio::time::sleep(Duration::from_secs(2)).await;
-                    }
-                }
-            }
+            until_there::<$kind>(client).await;
         };
     }
     for_every_kind!(there);
-    Ok(())
+}
+
+async fn until_there<K: Kind>(client: &Client) {
+    let api: Api<K> = Api::all(client.clone());
+    let mut again = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
+    loop {
+        // Asks no more than whether the address is known; a right to list is not needed.
+        match api.list_metadata(&ListParams::default().limit(1)).await {
+            Err(kube::Error::Api(refusal)) if refusal.code == 404 => tracing::warn!(
+                "the cluster has no kind {} of {}: install the CRDs, with the chart \
+                 buildbot-status-crds or `buildbot-status crds | kubectl apply -f -`",
+                K::KIND,
+                crds::API_VERSION
+            ),
+            Err(kube::Error::Api(_)) | Ok(_) => return,
+            Err(error) => tracing::warn!("the API server does not answer: {error}"),
+        }
+        tokio::time::sleep(again.next_wait()).await;
+    }
 }
 
 /// Counts resources for the figures.

@@ -105,16 +105,21 @@ fn settings(plan: &MasterPlan, secrets: &SecretSource) -> Result<Settings, Start
     Ok(settings)
 }
 
-/// Says in the log how the connection stands, whenever that changes.
+/// Says in the log how the connection stands, whenever that changes, and in the figures of a process
+/// whose feed is elsewhere.
 pub(super) async fn report(
     name: String,
     mut state: watch::Receiver<MasterState>,
+    figures: Option<feed::Standing>,
     cancel: CancellationToken,
 ) {
     let mut said: Option<StateKind> = None;
     loop {
         let MasterState { kind, text, .. } = state.borrow_and_update().clone();
         if said != Some(kind) {
+            if let Some(figures) = &figures {
+                figures.set(kind);
+            }
             match kind {
                 StateKind::Connecting => {}
                 StateKind::CatchingUp | StateKind::Live => tracing::info!(master = name, "{text}"),

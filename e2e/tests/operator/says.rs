@@ -157,3 +157,44 @@ async fn k03_a_changed_secret_makes_other_pods_and_its_value_is_nowhere() {
     assert!(!all.contains("hunter") && !all.contains("aHVudGVy"));
     operator.stop().await;
 }
+
+#[tokio::test]
+async fn k05_an_api_server_that_goes_on_failing_is_said_and_tried_again() {
+    let space = space("failing").await;
+    let operator = Operator::start(space.client(), settings(&space));
+    // A webhook that nobody serves: the API server can't say whether it takes a ConfigMap.
+    let webhook = serde_json::json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": { "name": space.name() },
+        "webhooks": [{
+            "name": "nobody.example.org",
+            "clientConfig": { "url": "https://127.0.0.1:1/" },
+            "rules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"],
+                "operations": ["CREATE", "UPDATE"],
+            }],
+            "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": space.name() } },
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }],
+    });
+    space.cluster().apply(&webhook.to_string());
+    wait_until("the webhook counts", PATIENCE, async || {
+        space
+            .try_kubectl(&["create", "configmap", "any", "--dry-run=server"])
+            .is_err()
+            .then_some(())
+    })
+    .await;
+    space.apply(RESOURCES);
+    let said = until_ready_says(&space, "mailnotifier/mail", "ApplyFails").await;
+    assert!(said.contains("ConfigMap \"buildbot-mail-mail\" could not be applied"), "{said}");
+    assert!(said.contains("nobody.example.org") && said.ends_with("it is tried again"), "{said}");
+    let stalled = condition(&resource(&space, "mailnotifier/mail"), "Stalled").unwrap();
+    assert_eq!(stalled.0, "False");
+    space.cluster().kubectl(&["delete", "validatingwebhookconfiguration", space.name()]);
+    until_objects(&space, &OBJECTS).await;
+    until_ready_says(&space, "mailnotifier/mail", "PodsNotReady").await;
+    operator.stop().await;
+}

@@ -5,7 +5,7 @@
 mod following;
 mod rig;
 
-use e2e::{Mailbox, Receiver, wait_until};
+use e2e::{Mailbox, Receiver, figure, wait_until};
 use rig::{BUILDER, PATIENCE, Rig, finished, json, printed};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +42,14 @@ async fn each_build_is_told_of_whichever_process_is_killed() {
     rig.lab.force(BUILDER).await;
     arrived(1).await;
     rig.lab.force(BUILDER).await;
+    rig.feed.kill();
+    for target in &targets {
+        wait_until("a target's figures say that its feed is away", PATIENCE, async || {
+            let away = "buildbot_status_master_state{state=\"feedAway\"";
+            (figure(target.metrics(), away).await? > 0.5).then_some(())
+        })
+        .await;
+    }
     rig.feed.crash();
     kills += 1;
     arrived(2).await;

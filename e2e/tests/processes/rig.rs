@@ -49,6 +49,11 @@ impl Part {
         self.process = Some(Process::start(&mut command, &self.output));
     }
 
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.process = None; // dropping kills
+    }
+
     /// The port of its figures.
     pub fn metrics(&self) -> u16 {
         self.metrics

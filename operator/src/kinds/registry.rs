@@ -99,8 +99,8 @@ impl<K: Kind> Entry<K> {
         };
         for object in objects {
             let Ok(resource) = &object.0 else { continue };
-            if let Some(about) = master_of(resource) {
-                found(TargetSeen::of(resource, about));
+            if let Some((namespace, _)) = master_of(resource) {
+                found(TargetSeen::of(resource, namespace));
             }
         }
     }
@@ -127,12 +127,11 @@ pub(crate) fn master_of<K: Kind>(resource: &K) -> Option<(&str, &str)> {
 }
 
 impl TargetSeen {
-    fn of<K: Kind>(resource: &K, (namespace, name): (&str, &str)) -> Self {
+    fn of<K: Kind>(resource: &K, master_namespace: &str) -> Self {
         let own = resource.meta().namespace.as_deref().unwrap_or_default();
         Self {
             id: ResourceId::new(K::KIND, own, &resource.name_any()),
-            consumer: resource.consumer(namespace),
-            master: (namespace.to_owned(), name.to_owned()),
+            consumer: resource.consumer(master_namespace),
             ready: crate::reconcile::is_ready(resource.conditions()),
         }
     }
@@ -143,8 +142,6 @@ impl TargetSeen {
 pub(crate) struct TargetSeen {
     /// Which it is.
     pub id: ResourceId,
-    /// Namespace and name of the Master that it names.
-    pub master: (String, String),
     /// What the feed knows it by.
     pub consumer: Option<String>,
     /// Whether it says of itself that it is ready.

@@ -124,6 +124,13 @@ fn phase<K: Kind>(
         return Phase::Stalled(Said::new("False", first.reason, all.join("; ")));
     }
     if let Err(error) = applied {
+        if error.may_pass() {
+            return Phase::Going(Said::new(
+                "False",
+                "ApplyFails",
+                format!("{error}; it is tried again"),
+            ));
+        }
         let reason = if matches!(error, Error::Taken { .. }) { "NameTaken" } else { "Refused" };
         return Phase::Stalled(Said::new("False", reason, error.to_string()));
     }

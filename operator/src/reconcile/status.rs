@@ -25,7 +25,10 @@ pub(super) async fn report<K: Kind>(
     context: &Context,
 ) -> Result<Action, Error> {
     // What may pass by itself is tried again before anybody is told.
-    if matches!(applied, Err(Error::Api { .. } | Error::NotLeader | Error::Keys(_))) {
+    if let Err(error) = &applied
+        && error.may_pass()
+        && (matches!(error, Error::NotLeader) || !context.failures.persist(id))
+    {
         applied?;
         return Ok(Action::await_change());
     }
@@ -34,12 +37,13 @@ pub(super) async fn report<K: Kind>(
     let wanted = resource.status(&conditions, around, around.figures.as_ref());
     let before = resource.present_status();
     if wanted == before {
-        return Ok(again(&applied));
+        return again(applied);
     }
     if !urgent(&before, &wanted)
         && let Some(written) = context.last_written(id)
         && let Some(wait) = context.settings.figures_written_every.checked_sub(written.elapsed())
     {
+        again(applied)?;
         return Ok(Action::requeue(wait));
     }
     context.may_write()?;
@@ -62,14 +66,15 @@ pub(super) async fn report<K: Kind>(
     for condition in news(resource.conditions(), &conditions) {
         context.events.tell(&resource.object_ref(&()), condition).await;
     }
-    Ok(again(&applied))
+    again(applied)
 }
 
 /// A refused object may be taken later: a quota that was full, a namespace's policy.
-fn again(applied: &Result<(), Error>) -> Action {
+fn again(applied: Result<(), Error>) -> Result<Action, Error> {
     match applied {
-        Ok(()) => Action::requeue(AGAIN),
-        Err(_) => Action::requeue(Duration::from_secs(30)),
+        Ok(()) => Ok(Action::requeue(AGAIN)),
+        Err(error) if error.may_pass() => Err(error),
+        Err(_) => Ok(Action::requeue(Duration::from_secs(30))),
     }
 }
 
