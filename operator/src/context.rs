@@ -17,6 +17,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Instant,
 };
+use tokio::sync::Notify;
 
 /// What every reconcile works with.
 pub(crate) struct Context {
@@ -34,6 +35,8 @@ pub(crate) struct Context {
     pub metrics: Metrics,
     /// Tells people.
     pub events: Events,
+    /// Something speaks against what is known of the optional kinds.
+    pub kinds_doubted: Notify,
     seeds: RwLock<Seeds>,
     optional: RwLock<BTreeSet<ChildKind>>,
     figures: Mutex<HashMap<(String, String), Arc<FeedFigures>>>,
@@ -59,6 +62,7 @@ impl Context {
             leadership,
             metrics,
             events,
+            kinds_doubted: Notify::new(),
             seeds: RwLock::new(seeds),
             optional: RwLock::default(),
             figures: Mutex::default(),
@@ -84,12 +88,6 @@ impl Context {
         let changed = *kept != seeds;
         *kept = seeds;
         changed
-    }
-
-    /// Whether the cluster has this kind of object.
-    pub fn has(&self, kind: ChildKind) -> bool {
-        !kind.is_optional()
-            || self.optional.read().unwrap_or_else(PoisonError::into_inner).contains(&kind)
     }
 
     /// Notes whether the cluster has an optional kind; whether that is new.

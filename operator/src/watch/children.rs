@@ -73,6 +73,18 @@ fn map<K>(event: Event<K>, of: impl Fn(K) -> Of) -> Event<Of> {
     }
 }
 
+/// Whether the API server does not know what is watched.
+fn not_found(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    matches!(
+        error,
+        InitialListFailed(kube::Error::Api(refusal))
+            | WatchStartFailed(kube::Error::Api(refusal))
+            | WatchFailed(kube::Error::Api(refusal))
+            if refusal.code == 404
+    )
+}
+
 struct Watching {
     context: Arc<Context>,
     kind: ChildKind,
@@ -115,7 +127,14 @@ impl Watching {
                 }
                 self.first.complete();
             }
-            Err(error) => failed(self.kind.name(), &error, &self.context),
+            Err(error) => {
+                if self.kind.is_optional() && not_found(&error) {
+                    // The kind is gone, and nobody is to wait for its objects.
+                    self.first.give_up();
+                    self.context.kinds_doubted.notify_one();
+                }
+                failed(self.kind.name(), &error, &self.context);
+            }
         }
     }
 }
