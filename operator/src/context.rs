@@ -3,6 +3,7 @@
 use crate::{
     Metrics, Seeds, Settings,
     children::{ChildKind, Means},
+    discovery::Doubts,
     events::Events,
     figures::FeedFigures,
     kinds::{Kind as _, Registry, TargetSeen},
@@ -17,7 +18,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Instant,
 };
-use tokio::sync::Notify;
 
 /// What every reconcile works with.
 pub(crate) struct Context {
@@ -35,8 +35,8 @@ pub(crate) struct Context {
     pub metrics: Metrics,
     /// Tells people.
     pub events: Events,
-    /// Something speaks against what is known of the optional kinds.
-    pub kinds_doubted: Notify,
+    /// What speaks against what is known of the optional kinds.
+    pub doubts: Doubts,
     seeds: RwLock<Seeds>,
     optional: RwLock<BTreeSet<ChildKind>>,
     figures: Mutex<HashMap<(String, String), Arc<FeedFigures>>>,
@@ -62,7 +62,7 @@ impl Context {
             leadership,
             metrics,
             events,
-            kinds_doubted: Notify::new(),
+            doubts: Doubts::default(),
             seeds: RwLock::new(seeds),
             optional: RwLock::default(),
             figures: Mutex::default(),

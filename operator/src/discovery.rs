@@ -1,26 +1,60 @@
 //! The kinds that not every cluster has. Which there are is asked at the start, every few minutes,
 //! and at once when something speaks against what is known. Each is watched for as long as it is
 //! there.
+//!
+//! A kind that is being removed goes when its last object has gone, and the API server lets objects
+//! be made by an apply until then. So one that is gone is made anew only once it is known that its
+//! kind stays.
 
 use crate::{
     RunError,
     children::ChildKind,
     context::Context,
+    known::ResourceId,
     watch::{self, Watch},
 };
-use kube::{core::GroupVersion, discovery};
+use kube::{
+    core::GroupVersion,
+    discovery::{self, verbs},
+};
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::{AbortHandle, JoinError, JoinSet},
 };
 
-/// Doubts of this time are one question.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Doubts of this time are one question. The API server, too, takes a moment to say that a kind is
+/// being removed.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What speaks against what is known of the optional kinds.
+#[derive(Default)]
+pub(crate) struct Doubts {
+    noted: Notify,
+    missing: Mutex<HashSet<ResourceId>>,
+}
+
+impl Doubts {
+    /// A kind may be gone.
+    pub fn note(&self) {
+        self.noted.notify_one();
+    }
+
+    /// An object of this resource is gone, perhaps with its kind. The resource is reconciled when
+    /// that is known.
+    pub fn missing(&self, owner: ResourceId) {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).insert(owner);
+        self.note();
+    }
+
+    fn take(&self) -> HashSet<ResourceId> {
+        std::mem::take(&mut self.missing.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 /// The optional kinds, with the watches of those that are there.
 pub(crate) struct OptionalKinds {
@@ -67,26 +101,32 @@ impl OptionalKinds {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.context.settings.kinds_asked_every) => {}
-                () = self.context.kinds_doubted.notified() => {}
+                () = self.context.doubts.noted.notified() => tokio::time::sleep(PAUSE).await,
                 Some(ended) = self.watches.join_next() => {
                     unless_aborted(ended)?;
                     continue;
                 }
             }
+            let missing = self.context.doubts.take();
             if self.ask().await.is_some() {
                 self.context.poke_all().await;
             }
-            tokio::time::sleep(PAUSE).await;
+            for owner in missing {
+                self.context.registry.poke(&owner).await;
+            }
         }
     }
 }
 
-/// Whether the cluster has a kind; `None`: that can't be known now.
+/// Whether the cluster has a kind, and it is not being removed; `None`: that can't be known now.
 async fn is_there(kind: ChildKind, context: &Context) -> Option<bool> {
     let resource = kind.resource();
     let version = GroupVersion::gv(&resource.group, &resource.version);
     match discovery::pinned_group(&context.client, &version).await {
-        Ok(group) => Some(group.recommended_kind(kind.name()).is_some()),
+        Ok(group) => {
+            let found = group.recommended_kind(kind.name());
+            Some(found.is_some_and(|(_, can)| can.supports_operation(verbs::PATCH)))
+        }
         Err(kube::Error::Api(refusal)) if refusal.code == 404 => Some(false),
         Err(kube::Error::Discovery(_)) => Some(false),
         Err(error) => {

@@ -77,6 +77,7 @@ fn main() -> ExitCode {
         k05_status_tells_what_was_delivered,
         k03_a_changed_secret_rolls_the_pods_that_use_it,
         k02_every_pod_comes_back_and_nothing_is_lost,
+        k05_a_lost_volume_is_said_by_the_master_and_its_targets,
     ]);
     // The node of somebody's own cluster is left alone, and may have another Gateway or none.
     let own = env::var_os("E2E_KUBECONFIG").is_none();

@@ -106,6 +106,24 @@ pub async fn k02_every_pod_comes_back_and_nothing_is_lost(world: &World) {
     world.all_ready();
 }
 
+pub async fn k05_a_lost_volume_is_said_by_the_master_and_its_targets(world: &World) {
+    let space = world.space;
+    // As `docs/how-to/feed-volume-and-node-loss.md` has it for a disk that is gone with its node.
+    space.kubectl(&["delete", "pvc", "buildbot-feed-main", "--wait=false"]);
+    space.kubectl(&["delete", "pod", "buildbot-feed-main-0", "--force", "--grace-period=0"]);
+    world.killed();
+    for name in ["master/main", "webstatus/pages", "mailnotifier/mail", "httppush/push"] {
+        let lost = "jsonpath={.status.conditions[?(@.type==\"JournalLost\")].message}";
+        wait_until(&format!("{name} says it"), PATIENCE, async || {
+            let said = space.kubectl(&["get", name, "--output", lost]);
+            said.contains("is gone with its volume").then_some(())
+        })
+        .await;
+    }
+    world.all_ready();
+    world.a_change_is_told().await;
+}
+
 /// Only where the scripts started the cluster.
 pub async fn k02_a_kubelet_that_starts_again_finds_its_pods(world: &World) {
     let all = || ["feed", "mail", "http-push", "web"].map(|component| world.pods(component));

@@ -140,6 +140,12 @@ async fn k06_monitors_come_with_their_kind_and_its_going_does_no_harm() {
         (figure("applies_total") == before).then_some(())
     })
     .await;
+    // The operator holds up no kind that is being removed: objects that it made anew would.
+    wait_until("the kind is gone", PATIENCE, async || {
+        let said = space.try_kubectl(&["get", "crd", KIND]).err()?;
+        said.contains("NotFound").then_some(())
+    })
+    .await;
     // A watch that were tried again would fail again within this time: its pauses grow from 0.8 seconds.
     let errors = figure("watch_errors_total");
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -173,8 +179,8 @@ async fn k04_a_route_that_can_not_be_applied_any_more_is_said() {
 
     space.cluster().kubectl(&["delete", "crd", KIND, "--wait=false"]);
     wait_until("the kind is gone", PATIENCE, async || {
-        let said = space.try_kubectl(&["get", KIND]).err()?;
-        said.contains("the server could not find the requested resource").then_some(())
+        let said = space.try_kubectl(&["get", "crd", KIND]).err()?;
+        said.contains("NotFound").then_some(())
     })
     .await;
     change_pages(&space, &route("two.example.org")).await;

@@ -116,7 +116,7 @@ fn failed(wanted: &Child, error: kube::Error, context: &Context) -> Error {
         && matches!(&error, kube::Error::Api(refusal) if refusal.code == 404)
     {
         // The kind may be gone. When that is known, all is reconciled without it.
-        context.kinds_doubted.notify_one();
+        context.doubts.note();
     }
     let (kind, name) = (wanted.kind.name(), wanted.name.clone());
     match error {

@@ -69,7 +69,8 @@ fn pod_seen(pod: &DynamicObject) -> Option<PodSeen> {
     let (kind, name) = annotations.get(names::OWNER)?.split_once('/')?;
     let owner = ResourceId::new(kind, pod.metadata.namespace.as_deref()?, name);
     let problem = silent_node(kind, &pod.data).or_else(|| problem(&pod.data["status"]));
-    Some(PodSeen { owner, problem })
+    let ending = pod.metadata.deletion_timestamp.is_some();
+    Some(PodSeen { owner, ending, problem })
 }
 
 /// Whether nothing is heard of a pod's node. Kubernetes takes the pod for not ready then, and leaves
