@@ -12,12 +12,15 @@ end() { # STATE: ends that cluster, and leaves nothing
   KSTATE=$1 CGROUP_ROOT=$(group_of "$1") "$here/down.sh"
   rm -rf --one-file-system "$1" "$1.lock" "$1.out"
 }
-# Whoever holds its lock is alive. What a killed hold.sh left is ended by the next one.
-exec 8>"$KSTATE.lock"
-flock -w 5 8 || { echo "hold.sh: $KSTATE is in use" >&2; exit 1; }
+# Whoever holds its lock is alive. What a killed hold.sh left is ended by the next one, which holds that lock meanwhile
+# and removes it: so a lock counts only while its file is still there.
+until [ "$KSTATE.lock" -ef /proc/$$/fd/8 ]; do
+  exec 8>"$KSTATE.lock"
+  flock -w 20 8 || { echo "hold.sh: $KSTATE is in use" >&2; exit 1; }
+done
 for lock in "$(dirname "$KSTATE")"/*.lock; do
   other=${lock%.lock}
-  if [ "$other" != "$KSTATE" ] && flock -n "$lock" true; then end "$other"; fi
+  if [ "$other" != "$KSTATE" ]; then (if flock -n 9; then end "$other"; fi) 9<"$lock"; fi
 done
 trap 'end "$KSTATE"' EXIT
 trap 'exit 1' TERM INT HUP

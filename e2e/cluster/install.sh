@@ -110,6 +110,16 @@ build_unittest() {
   go build -mod=readonly -ldflags "-s -w" -o "$OUT/" github.com/helm-unittest/helm-unittest/cmd/helm-unittest
 }
 
+# monitoring: the kinds of the Prometheus Operator that the charts and the operator make objects of.
+build_monitoring() {
+  local m=github.com/prometheus-operator/prometheus-operator d f
+  go mod download $m
+  d=$(go list -m -f '{{.Dir}}' $m)
+  for f in podmonitors prometheusrules servicemonitors; do
+    echo ---; cat "$d/example/prometheus-operator-crd/monitoring.coreos.com_$f.yaml"
+  done >"$OUT/monitoring-crds.yaml"
+}
+
 cached kubebox kubebox
 if [ "$WHAT" = all ]; then
   cached toolbox coredns helm kwok kwok-stages.yaml
@@ -117,6 +127,7 @@ if [ "$WHAT" = all ]; then
   cached contour contour contour-crds.yaml
   cached envoy envoy
   cached unittest helm-unittest
+  cached monitoring monitoring-crds.yaml
 fi
 
 # --- images -----------------------------------------------------------------

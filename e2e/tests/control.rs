@@ -90,6 +90,18 @@ async fn our_kinds_go_in_by_plain_apply() {
     }
 }
 
+/// The kinds of this cluster go and come, so it is nobody else's.
+#[test]
+fn k08_the_charts_are_installed_updated_rolled_back_and_removed() {
+    let cluster = Cluster::alone(Tier::Control, "charts");
+    // Monitors and rules are held against them.
+    cluster.apply_kinds("monitoring-crds.yaml");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/tests/lifecycle.sh");
+    let output = cluster.script(&script).stdin(Stdio::null()).output().unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
+}
+
 /// Set in a copy of this program that holds a cluster until it is killed.
 const HOLDS: &str = "E2E_HOLDS";
 

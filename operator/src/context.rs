@@ -3,6 +3,7 @@
 use crate::{
     Metrics, Seeds, Settings,
     children::{ChildKind, Means},
+    discovery::Doubts,
     events::Events,
     failures::Failures,
     figures::FeedFigures,
@@ -37,6 +38,8 @@ pub(crate) struct Context {
     pub failures: Failures,
     /// Tells people.
     pub events: Events,
+    /// What speaks against what is known of the optional kinds.
+    pub doubts: Doubts,
     seeds: RwLock<Seeds>,
     optional: RwLock<BTreeSet<ChildKind>>,
     figures: Mutex<HashMap<(String, String), Arc<FeedFigures>>>,
@@ -63,6 +66,7 @@ impl Context {
             failures: Failures::default(),
             metrics,
             events,
+            doubts: Doubts::default(),
             seeds: RwLock::new(seeds),
             optional: RwLock::default(),
             figures: Mutex::default(),
@@ -88,12 +92,6 @@ impl Context {
         let changed = *kept != seeds;
         *kept = seeds;
         changed
-    }
-
-    /// Whether the cluster has this kind of object.
-    pub fn has(&self, kind: ChildKind) -> bool {
-        !kind.is_optional()
-            || self.optional.read().unwrap_or_else(PoisonError::into_inner).contains(&kind)
     }
 
     /// Notes whether the cluster has an optional kind; whether that is new.

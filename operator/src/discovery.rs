@@ -1,53 +1,146 @@
-//! Whether the cluster has kinds that not every cluster has: asked at the start and every five
-//! minutes.
+//! The kinds that not every cluster has. Which there are is asked at the start, every few minutes,
+//! and at once when something speaks against what is known. Each is watched for as long as it is
+//! there.
+//!
+//! A kind that is being removed goes when its last object has gone, and the API server lets objects
+//! be made by an apply until then. So one that is gone is made anew only once it is known that its
+//! kind stays.
 
-use crate::{children::ChildKind, context::Context, watch};
-use kube::discovery;
-use std::{sync::Arc, time::Duration};
-use tokio::task::JoinSet;
+use crate::{
+    RunError,
+    children::ChildKind,
+    context::Context,
+    known::ResourceId,
+    watch::{self, Watch},
+};
+use kube::{
+    core::GroupVersion,
+    discovery::{self, verbs},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, oneshot},
+    task::{AbortHandle, JoinError, JoinSet},
+};
 
-/// How often it is asked.
-const EVERY: Duration = Duration::from_secs(300);
+/// Doubts of this time are one question. The API server, too, takes a moment to say that a kind is
+/// being removed.
+const PAUSE: Duration = Duration::from_millis(500);
 
-/// Asks once which optional kinds there are. Returns those that are new.
-pub(crate) async fn ask(context: &Context) -> Vec<ChildKind> {
-    let mut new = Vec::new();
-    for kind in ChildKind::ALL.iter().copied().filter(|kind| kind.is_optional()) {
-        let resource = kind.resource();
-        let version = kube::core::GroupVersion::gv(&resource.group, &resource.version);
-        let there = match discovery::pinned_group(&context.client, &version).await {
-            Ok(group) => group.recommended_kind(kind.name()).is_some(),
-            Err(kube::Error::Api(refusal)) if refusal.code == 404 => false,
-            Err(kube::Error::Discovery(_)) => false,
-            Err(error) => {
-                tracing::warn!("whether there is a kind {} is not known: {error}", kind.name());
+/// What speaks against what is known of the optional kinds.
+#[derive(Default)]
+pub(crate) struct Doubts {
+    noted: Notify,
+    missing: Mutex<HashSet<ResourceId>>,
+}
+
+impl Doubts {
+    /// A kind may be gone.
+    pub fn note(&self) {
+        self.noted.notify_one();
+    }
+
+    /// An object of this resource is gone, perhaps with its kind. The resource is reconciled when
+    /// that is known.
+    pub fn missing(&self, owner: ResourceId) {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).insert(owner);
+        self.note();
+    }
+
+    fn take(&self) -> HashSet<ResourceId> {
+        std::mem::take(&mut self.missing.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The optional kinds, with the watches of those that are there.
+pub(crate) struct OptionalKinds {
+    context: Arc<Context>,
+    watches: JoinSet<()>,
+    watched: HashMap<ChildKind, AbortHandle>,
+}
+
+impl OptionalKinds {
+    /// None is known yet.
+    pub fn new(context: &Arc<Context>) -> Self {
+        Self { context: Arc::clone(context), watches: JoinSet::new(), watched: HashMap::new() }
+    }
+
+    /// Asks which kinds there are, and begins and ends watches accordingly. If something is new,
+    /// returns when the objects of those that came were seen.
+    pub async fn ask(&mut self) -> Option<Vec<oneshot::Receiver<()>>> {
+        let mut news = None;
+        for kind in ChildKind::ALL.iter().copied().filter(|kind| kind.is_optional()) {
+            let Some(there) = is_there(kind, &self.context).await else { continue };
+            if !self.context.set_optional(kind, there) {
                 continue;
             }
-        };
-        if context.set_optional(kind, there) && there {
-            new.push(kind);
+            let seen = news.get_or_insert_with(Vec::new);
+            if there {
+                tracing::info!("the cluster has the kind {}", kind.name());
+                let Watch { seen: first, run } = watch::children(&self.context, kind);
+                self.watched.insert(kind, self.watches.spawn(run));
+                seen.push(first);
+            } else {
+                tracing::info!("the cluster has the kind {} no longer", kind.name());
+                if let Some(watch) = self.watched.remove(&kind) {
+                    watch.abort();
+                }
+                // Its objects went with it.
+                self.context.known.keep_only(kind, None, &HashSet::new());
+            }
+        }
+        news
+    }
+
+    /// Asks again and again; has everything reconciled when a kind came or went.
+    pub async fn follow(mut self) -> Result<(), RunError> {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.context.settings.kinds_asked_every) => {}
+                () = self.context.doubts.noted.notified() => tokio::time::sleep(PAUSE).await,
+                Some(ended) = self.watches.join_next() => {
+                    unless_aborted(ended)?;
+                    continue;
+                }
+            }
+            let missing = self.context.doubts.take();
+            if self.ask().await.is_some() {
+                self.context.poke_all().await;
+            }
+            for owner in missing {
+                self.context.registry.poke(&owner).await;
+            }
         }
     }
-    new
 }
 
-/// Asks again and again; has everything reconciled when a kind comes or goes.
-pub(crate) async fn follow(context: Arc<Context>) {
-    let mut watches = JoinSet::new();
-    loop {
-        tokio::time::sleep(EVERY).await;
-        let before: Vec<bool> = optional(&context);
-        for kind in ask(&context).await {
-            tracing::info!("the cluster has the kind {} now", kind.name());
-            watches.spawn(watch::children(&context, kind).run);
+/// Whether the cluster has a kind, and it is not being removed; `None`: that can't be known now.
+async fn is_there(kind: ChildKind, context: &Context) -> Option<bool> {
+    let resource = kind.resource();
+    let version = GroupVersion::gv(&resource.group, &resource.version);
+    match discovery::pinned_group(&context.client, &version).await {
+        Ok(group) => {
+            let found = group.recommended_kind(kind.name());
+            Some(found.is_some_and(|(_, can)| can.supports_operation(verbs::PATCH)))
         }
-        if optional(&context) != before {
-            context.poke_all().await;
+        Err(kube::Error::Api(refusal)) if refusal.code == 404 => Some(false),
+        Err(kube::Error::Discovery(_)) => Some(false),
+        Err(error) => {
+            tracing::warn!("whether there is a kind {} is not known: {error}", kind.name());
+            None
         }
     }
 }
 
-fn optional(context: &Context) -> Vec<bool> {
-    let optional = ChildKind::ALL.iter().copied().filter(|kind| kind.is_optional());
-    optional.map(|kind| context.has(kind)).collect()
+/// A watch ends when its kind goes. By itself it never does.
+fn unless_aborted(ended: Result<(), JoinError>) -> Result<(), RunError> {
+    match ended {
+        Err(error) if error.is_cancelled() => Ok(()),
+        Ok(()) => Err(RunError::Task("watch of a kind".to_owned(), "early".to_owned())),
+        Err(error) => Err(RunError::Task("watch of a kind".to_owned(), error.to_string())),
+    }
 }

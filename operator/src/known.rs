@@ -71,6 +71,8 @@ pub struct Seen {
 pub struct PodSeen {
     /// The pod's resource.
     pub owner: ResourceId,
+    /// Whether it is being ended.
+    pub ending: bool,
     /// Why it does not run: the reason and what is said of it.
     pub problem: Option<(String, String)>,
 }
@@ -221,7 +223,11 @@ impl Known {
     pub fn pod_problem(&self, owner: &ResourceId) -> Option<(String, String)> {
         let inner = self.lock();
         let pods = inner.pods_of.get(owner).into_iter().flatten();
-        pods.filter_map(|pod| inner.pods.get(pod)?.problem.clone()).min()
+        let pods: Vec<&PodSeen> = pods.filter_map(|pod| inner.pods.get(pod)).collect();
+        // Of one that was replaced nobody needs to hear.
+        let replaced = pods.iter().any(|pod| !pod.ending);
+        let count = pods.iter().filter(|pod| !(replaced && pod.ending));
+        count.filter_map(|pod| pod.problem.clone()).min()
     }
 
     /// Notes a Secret's version; `None`: it is gone. Returns whether that is new.
@@ -355,6 +361,23 @@ mod tests {
                                "fieldsType": "FieldsV1", "fieldsV1": fields}],
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn of_a_pod_that_was_replaced_nothing_is_said() {
+        let known = Known::default();
+        let owner = ResourceId::new("MailNotifier", "ci", "a");
+        let pod = |ending, reason: Option<&str>| {
+            let problem = reason.map(|reason| (reason.to_owned(), String::new()));
+            Some(PodSeen { owner: owner.clone(), ending, problem })
+        };
+        let said = || known.pod_problem(&owner).map(|(reason, _)| reason);
+        known.note_pod("ci", "old", pod(true, Some("NodeNotReady")));
+        assert_eq!(said().as_deref(), Some("NodeNotReady"));
+        known.note_pod("ci", "new", pod(false, None));
+        assert_eq!(said(), None);
+        known.note_pod("ci", "new", pod(false, Some("Unschedulable")));
+        assert_eq!(said().as_deref(), Some("Unschedulable"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::{
     backlog::Backlog,
     children::ChildKind,
     context::Context,
-    discovery,
+    discovery::OptionalKinds,
     error::Error,
     figures,
     kinds::{Kind, for_every_kind},
@@ -116,9 +116,10 @@ pub async fn run(
 type Ended = (&'static str, Result<(), RunError>);
 
 async fn start(context: &Arc<Context>, seeds_dir: Option<PathBuf>, tasks: &mut JoinSet<Ended>) {
-    discovery::ask(context).await;
+    let mut optional = OptionalKinds::new(context);
+    let mut seen = optional.ask().await.unwrap_or_default();
     let mut watches = vec![("pods", watch::pods(context))];
-    for kind in ChildKind::ALL.iter().copied().filter(|kind| context.has(*kind)) {
+    for kind in ChildKind::ALL.iter().copied().filter(|kind| !kind.is_optional()) {
         // Tokens and keys are watched only where Secrets may be.
         if kind != ChildKind::Secret || context.settings.watch_secrets {
             watches.push((kind.name(), watch::children(context, kind)));
@@ -133,7 +134,6 @@ async fn start(context: &Arc<Context>, seeds_dir: Option<PathBuf>, tasks: &mut J
     if context.settings.namespaces.is_empty() {
         watches.push(("namespaces", watch::namespaces(context)));
     }
-    let mut seen = Vec::new();
     for (name, Watch { seen: first, run }) in watches {
         seen.push(first);
         tasks.spawn(async move {
@@ -175,13 +175,7 @@ async fn start(context: &Arc<Context>, seeds_dir: Option<PathBuf>, tasks: &mut J
         let context = Arc::clone(&context);
         async move { ("figures", figures::follow(context).await) }
     });
-    tasks.spawn({
-        let context = Arc::clone(&context);
-        async move {
-            discovery::follow(context).await;
-            ("discovery", Ok(()))
-        }
-    });
+    tasks.spawn(async move { ("discovery", optional.follow().await) });
     tasks.spawn({
         let context = Arc::clone(&context);
         async move {

@@ -31,6 +31,9 @@ pub struct Settings {
     pub figures_every: Duration,
     /// The shortest time between two writes of a status that only differ in figures.
     pub figures_written_every: Duration,
+    /// How often it is asked which kinds there are of those that not every cluster has. When one of
+    /// them is gone, that is noticed at once.
+    pub kinds_asked_every: Duration,
     /// Leader election; `None`: this is the only operator.
     pub lease: Option<LeaseSettings>,
     /// This pod's name: the holder's identity, and the source of Events.
@@ -64,6 +67,7 @@ impl Settings {
             concurrency: 16,
             figures_every: Duration::from_secs(30),
             figures_written_every: Duration::from_secs(60),
+            kinds_asked_every: Duration::from_secs(300),
             lease: None,
             identity: "buildbot-status-operator".to_owned(),
         }

@@ -56,6 +56,11 @@ impl Cache {
         env::var_os("KCACHE").map_or_else(|| self.folder.join("cluster"), PathBuf::from)
     }
 
+    /// The folder of earlier versions, each named by its commit.
+    pub fn previous(&self) -> PathBuf {
+        self.folder.join("previous")
+    }
+
     /// What tests read to find the tools.
     pub fn variables(&self) -> [(&'static str, PathBuf); 4] {
         [

@@ -131,7 +131,7 @@ fn status(cache: &Cache) -> Result<(), Failure> {
 /// one of its own.
 pub fn e2e(arguments: &[String]) -> Result<(), Failure> {
     let cache = Cache::open(&root())?;
-    tools::install(&cache, tools::Wanted::Cluster(Tier::Node))?;
+    tools::install(&cache, tools::Wanted::ClusterTests)?;
     let mut command = cargo(&cache);
     command.args(["test", "--package", "e2e", "--test", "control", "--test", "node"]);
     let state = cache.cluster().join("state");

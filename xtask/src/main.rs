@@ -10,6 +10,7 @@ mod cluster;
 mod faults;
 mod image;
 mod long;
+mod previous;
 mod sbom;
 mod suites;
 mod tools;
@@ -97,6 +98,9 @@ fn cargo(cache: &Cache) -> Command {
     command.current_dir(root()).env("CARGO_TARGET_DIR", cache.target());
     for (name, value) in cache.variables() {
         command.env(name, value);
+    }
+    if let Some(folder) = previous::built(cache) {
+        command.env("E2E_PREVIOUS", folder);
     }
     command
 }

@@ -4,7 +4,7 @@ use crate::{
     Failure, cache,
     cache::Cache,
     cluster::{self, Tier},
-    root, succeed,
+    previous, root, succeed,
 };
 use std::{
     env, fs,
@@ -21,6 +21,8 @@ pub enum Wanted {
     Faults,
     /// A Kubernetes of this machine's own, and a real Buildbot master for it.
     Cluster(Tier),
+    /// That, and what the tests on it need: an earlier version of the program.
+    ClusterTests,
     /// All of that, a browser, mail servers and tools.
     Tests,
 }
@@ -40,6 +42,8 @@ enum Missing {
     Deny,
     /// Parts of the cluster, compiled or made.
     Cluster(Tier, Vec<String>),
+    /// The program of an earlier commit.
+    Previous(String),
 }
 
 impl Missing {
@@ -61,13 +65,17 @@ impl Missing {
                 parts.join(", "),
                 cache.cluster().display()
             ),
+            Self::Previous(commit) => format!(
+                "by cargo, in some minutes: the program of the commit in e2e/upgrade-from into {}",
+                previous::folder(cache, commit).display()
+            ),
         }
     }
 }
 
 /// Installs what is missing; says so before.
 pub fn install(cache: &Cache, wanted: Wanted) -> Result<(), Failure> {
-    let missing = missing(cache, wanted);
+    let missing = missing(cache, wanted)?;
     if missing.is_empty() {
         println!("Everything the tests need is installed.");
         return Ok(());
@@ -89,12 +97,13 @@ pub fn install(cache: &Cache, wanted: Wanted) -> Result<(), Failure> {
             }
             Missing::Deny => deny(cache)?,
             Missing::Cluster(tier, _) => cluster::build(cache, *tier)?,
+            Missing::Previous(commit) => previous::build(cache, commit)?,
         }
     }
     Ok(())
 }
 
-fn missing(cache: &Cache, wanted: Wanted) -> Vec<Missing> {
+fn missing(cache: &Cache, wanted: Wanted) -> Result<Vec<Missing>, Failure> {
     let mut missing = Vec::new();
     let mut packages = Vec::new();
     if on_path(&["git"]).is_none() {
@@ -123,7 +132,7 @@ fn missing(cache: &Cache, wanted: Wanted) -> Vec<Missing> {
     }
     let tier = match wanted {
         Wanted::Cluster(tier) => Some(tier),
-        Wanted::Tests => Some(Tier::Node),
+        Wanted::ClusterTests | Wanted::Tests => Some(Tier::Node),
         Wanted::Master | Wanted::Faults => None,
     };
     if let Some(tier) = tier {
@@ -153,7 +162,10 @@ fn missing(cache: &Cache, wanted: Wanted) -> Vec<Missing> {
             None => missing.push(Missing::Cluster(tier, vec!["all of it".to_owned()])),
         }
     }
-    missing
+    if matches!(wanted, Wanted::ClusterTests | Wanted::Tests) {
+        missing.extend(previous::to_build(cache)?.map(Missing::Previous));
+    }
+    Ok(missing)
 }
 
 /// Packages of servers and tools that tests start for themselves, and a file of each.

@@ -23,13 +23,13 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Starts one, and waits until it is usable; else says why it is not.
-    pub(super) fn start(tier: Tier) -> Result<Self, String> {
+    /// Starts one, and waits until it is usable; else says why it is not. `name` is among those of this program.
+    pub(super) fn start(tier: Tier, name: &str) -> Result<Self, String> {
         let tier = match tier {
             Tier::Control => "control",
             Tier::Node => "node",
         };
-        let state = cache().join("tests").join(format!("{tier}-{}", std::process::id()));
+        let state = cache().join("tests").join(format!("{tier}-{}-{name}", std::process::id()));
         let output = state.with_extension("out");
         let io = |error: std::io::Error| format!("{}: {error}", output.display());
         fs::create_dir_all(cache().join("tests")).map_err(io)?;

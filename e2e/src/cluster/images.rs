@@ -2,7 +2,7 @@
 
 use super::{Cluster, cache, said, script};
 use crate::{binary, python};
-use std::{env, sync::Mutex};
+use std::{env, path::Path, sync::Mutex};
 
 /// Names of images that the cluster has.
 #[derive(Clone, Debug)]
@@ -32,12 +32,19 @@ impl Images {
             program: "localhost/buildbot-status:e2e".to_owned(),
             lab: "localhost/buildbot-lab:e2e".to_owned(),
         };
-        let program = cache().join("program.tar");
-        said(script("program-image.sh").arg(binary()).arg(&images.program).arg(&program)).unwrap();
-        cluster.import(&program);
+        cluster.import_program(binary(), &images.program, "program.tar");
         let lab = cache().join("lab.tar");
         said(script("lab-image.sh").arg(python()).arg(&images.lab).arg(&lab)).unwrap();
         cluster.import(&lab);
         images
+    }
+}
+
+impl Cluster {
+    /// Makes an image of a program, keeps it in this file of the cache, and puts it into the cluster.
+    pub(super) fn import_program(&self, program: &Path, image: &str, file: &str) {
+        let file = cache().join(file);
+        said(script("program-image.sh").arg(program).arg(image).arg(&file)).unwrap();
+        self.import(&file);
     }
 }

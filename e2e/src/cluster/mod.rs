@@ -6,6 +6,7 @@
 //! | variable | |
 //! |---|---|
 //! | `KCACHE` | the scripts' folder with what was built; `cargo xtask` sets it |
+//! | `E2E_PREVIOUS` | the program and the charts of the commit in `e2e/upgrade-from`; `cargo xtask` sets it |
 //! | `E2E_KSTATE` | use the cluster whose state is in this folder, and leave it running |
 //! | `E2E_KUBECONFIG` | use this cluster; it has the images that `E2E_IMAGE` and `E2E_LAB_IMAGE` name |
 //! | `E2E_INGRESS` | where that cluster's Ingress controller listens, `http://ADDRESS`; without it, no test asks it |
@@ -15,10 +16,12 @@ mod images;
 mod peers;
 mod report;
 mod space;
+mod version;
 
 pub use images::Images;
 pub use peers::{Lab, Mailbox, Receiver};
 pub use space::Space;
+pub use version::Version;
 
 use hold::Hold;
 use kube::{
@@ -28,6 +31,7 @@ use kube::{
 use std::{
     env, fs,
     io::Write as _,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
@@ -71,19 +75,40 @@ impl Cluster {
         }
     }
 
+    /// A cluster of one test's own, for what the others could not bear, such as kinds that go. The scripts start it,
+    /// whatever the others run on, and it goes with the program. `name` tells it from the program's other clusters.
+    pub fn alone(tier: Tier, name: &str) -> &'static Self {
+        match Self::start(tier, name) {
+            Ok(cluster) => Box::leak(Box::new(cluster)),
+            Err(why) => panic!("there is no cluster: {why}"),
+        }
+    }
+
     fn find(tier: Tier) -> Result<Self, String> {
+        if let Some(file) = env::var_os("E2E_KUBECONFIG") {
+            Self::new(tier, file.into(), None, None)
+        } else if let Some(state) = env::var_os("E2E_KSTATE").map(PathBuf::from) {
+            Self::new(tier, state.join("kubeconfig/admin-host"), Some(state), None)
+        } else {
+            Self::start(tier, "shared")
+        }
+    }
+
+    fn start(tier: Tier, name: &str) -> Result<Self, String> {
+        let hold = Hold::start(tier, name)?;
+        let state = hold.state().to_owned();
+        Self::new(tier, state.join("kubeconfig/admin-host"), Some(state), Some(hold))
+    }
+
+    fn new(
+        tier: Tier,
+        kubeconfig: PathBuf,
+        state: Option<PathBuf>,
+        hold: Option<Hold>,
+    ) -> Result<Self, String> {
         // kube and reqwest want to know who does TLS.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (kubeconfig, state, hold) = if let Some(file) = env::var_os("E2E_KUBECONFIG") {
-            (file.into(), None, None)
-        } else if let Some(state) = env::var_os("E2E_KSTATE").map(PathBuf::from) {
-            (state.join("kubeconfig/admin-host"), Some(state), None)
-        } else {
-            let hold = Hold::start(tier)?;
-            let state = hold.state().to_owned();
-            (state.join("kubeconfig/admin-host"), Some(state), Some(hold))
-        };
-        if !Path::new(&kubeconfig).exists() {
+        if !kubeconfig.exists() {
             return Err(format!("{} is not there", kubeconfig.display()));
         }
         let files = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -136,7 +161,7 @@ impl Cluster {
     fn kubectl_command(&self) -> Command {
         let mut command = Command::new(cache().join("bin/kubebox"));
         command.arg("kubectl").env("KUBECONFIG", &self.kubeconfig);
-        command.env("KUBECACHEDIR", self.files.path().join("kubectl"));
+        command.env("KUBECACHEDIR", self.files.path().join("discovery"));
         command
     }
 
@@ -150,6 +175,31 @@ impl Cluster {
         fed(self.kubectl_command().args(["apply", "--filename", "-"]), manifests)
     }
 
+    /// Kinds of others that are not in every cluster, as `install.sh` keeps them: `contour-crds.yaml` has those of the
+    /// Gateway API, `monitoring-crds.yaml` Prometheus' monitors and rules.
+    pub fn apply_kinds(&self, file: &str) {
+        let file = cache().join("bin").join(file);
+        let file = file.to_str().unwrap();
+        // Some are too large for the annotation of the usual way.
+        self.kubectl(&["apply", "--server-side", "--filename", file]);
+        self.kubectl(&["wait", "--for=condition=Established", "--filename", file, "--timeout=30s"]);
+    }
+
+    /// A script that finds this cluster by `KUBECONFIG`, and its clients by `KUBECTL` and `HELM`.
+    pub fn script(&self, path: &Path) -> Command {
+        let kubectl = self.files.path().join("kubectl");
+        if !kubectl.exists() {
+            // The name says what the program is.
+            symlink(cache().join("bin/kubebox"), &kubectl).unwrap();
+        }
+        let mut command = Command::new(path);
+        command.env("KUBECONFIG", &self.kubeconfig).env("KUBECTL", kubectl);
+        command.env("KUBECACHEDIR", self.files.path().join("discovery"));
+        command.env("HELM", cache().join("bin/helm"));
+        self.helm_files(&mut command);
+        command
+    }
+
     /// helm; what it prints. The test fails when it does.
     pub fn helm(&self, arguments: &[&str]) -> String {
         self.try_helm(arguments).unwrap_or_else(|said| panic!("helm {arguments:?}: {said}"))
@@ -159,10 +209,14 @@ impl Cluster {
     pub fn try_helm(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(cache().join("bin/helm"));
         command.env("KUBECONFIG", &self.kubeconfig);
+        self.helm_files(&mut command);
+        said(command.args(arguments).stdin(Stdio::null()))
+    }
+
+    fn helm_files(&self, command: &mut Command) {
         for name in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
             command.env(name, self.files.path().join(name));
         }
-        said(command.args(arguments).stdin(Stdio::null()))
     }
 
     /// A command in the cluster's network, with the files of this machine; `None` on a cluster that the scripts did

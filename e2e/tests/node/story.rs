@@ -1,7 +1,7 @@
 //! From `kubectl apply` to `helm uninstall`, with what goes wrong in between.
 
 use crate::world::{KINDS, MANAGED, OPERATOR, PATIENCE, SYSTEM, World, install, secret};
-use e2e::wait_until;
+use e2e::{cluster::Version, wait_until};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -29,6 +29,30 @@ pub async fn k04_pages_are_reached_through_the_ingress_controller(world: &World)
     .await;
     let url = world.space.kubectl(&["get", "webstatus", "pages", "-o", "jsonpath={.status.url}"]);
     assert_eq!(url, format!("http://{}/", world.host()));
+}
+
+/// Only where the scripts started the cluster, which has this Gateway then.
+pub async fn k04_pages_are_reached_through_a_route_of_the_gateway_api(world: &World) {
+    let (space, cluster) = (world.space, world.space.cluster());
+    let host = format!("routed.{}", world.host());
+    let route = |value: &str| {
+        let patch = format!("{{\"spec\":{{\"httpRoute\":{value}}}}}");
+        space.kubectl(&["patch", "webstatus", "pages", "--type=merge", "--patch", &patch]);
+    };
+    let gateway = "{\"name\":\"contour\",\"namespace\":\"kube-system\"}";
+    route(&format!("{{\"parentRefs\":[{gateway}],\"hostnames\":[\"{host}\"]}}"));
+    wait_until("the route leads to the pages", PATIENCE, async || {
+        let (status, page) = cluster.through_ingress(&host, "/waterfall")?;
+        (status == 200 && page.contains("Pages of the first day")).then_some(())
+    })
+    .await;
+    route("null");
+    wait_until("the route is gone", PATIENCE, async || {
+        let (status, _) = cluster.through_ingress(&host, "/waterfall")?;
+        (status == 404).then_some(())
+    })
+    .await;
+    world.all_ready();
 }
 
 pub async fn k05_status_tells_what_was_delivered(world: &World) {
@@ -80,6 +104,24 @@ pub async fn k02_every_pod_comes_back_and_nothing_is_lost(world: &World) {
         world.a_change_is_told().await;
     }
     world.all_ready();
+}
+
+pub async fn k05_a_lost_volume_is_said_by_the_master_and_its_targets(world: &World) {
+    let space = world.space;
+    // As `docs/how-to/feed-volume-and-node-loss.md` has it for a disk that is gone with its node.
+    space.kubectl(&["delete", "pvc", "buildbot-feed-main", "--wait=false"]);
+    space.kubectl(&["delete", "pod", "buildbot-feed-main-0", "--force", "--grace-period=0"]);
+    world.killed();
+    for name in ["master/main", "webstatus/pages", "mailnotifier/mail", "httppush/push"] {
+        let lost = "jsonpath={.status.conditions[?(@.type==\"JournalLost\")].message}";
+        wait_until(&format!("{name} says it"), PATIENCE, async || {
+            let said = space.kubectl(&["get", name, "--output", lost]);
+            said.contains("is gone with its volume").then_some(())
+        })
+        .await;
+    }
+    world.all_ready();
+    world.a_change_is_told().await;
 }
 
 /// Only where the scripts started the cluster.
@@ -184,7 +226,7 @@ pub async fn k08_uninstalling_keeps_kinds_resources_and_pods(world: &World) {
     assert!(gone.is_err_and(|said| said.contains("NotFound")));
 
     // And a new operator takes them over.
-    install(cluster);
+    install(cluster, &Version::present(cluster));
     world.all_ready();
     assert_eq!(world.pods("web"), pods, "nothing was changed, so nothing rolls");
     space.kubectl(&["delete", "statustargets", "--all", "--timeout=180s"]);

@@ -2,14 +2,13 @@
 
 use e2e::{
     FinishedBuild,
-    cluster::{Cluster, Lab, Mailbox, Receiver, Space, Tier},
+    cluster::{Cluster, Lab, Mailbox, Receiver, Space, Tier, Version},
     wait_until,
 };
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic,
-    path::Path,
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -73,7 +72,7 @@ impl World {
     }
 
     fn within(runtime: Runtime, space: &'static Space) -> Self {
-        install(space.cluster());
+        install(space.cluster(), &Version::present(space.cluster()));
         let (lab, mailbox, receiver) = runtime.block_on(async {
             let lab = Lab::start(space).await;
             let mailbox = Mailbox::start(space).await;
@@ -126,10 +125,14 @@ impl World {
             told.then_some(())
         })
         .await;
-        let mails = self.mailed(&builds).await.unwrap();
-        let repeats: usize = mails.values().map(|times| times - 1).sum();
-        let kills = self.kills.load(Ordering::Relaxed);
+        let (repeats, kills) = (self.repeats().await, self.kills.load(Ordering::Relaxed));
         assert!(repeats <= kills as usize, "{repeats} mails came again after {kills} kills");
+    }
+
+    /// How many mails came that had come before.
+    pub async fn repeats(&self) -> usize {
+        let builds = self.lab.finished().await.unwrap();
+        self.mailed(&builds).await.unwrap().values().map(|times| times - 1).sum()
     }
 
     /// Message-IDs, and how often each came.
@@ -168,18 +171,15 @@ impl World {
     }
 }
 
-/// Both charts, as `docs/install.md` says, with the image of this build.
-pub fn install(cluster: &Cluster) {
-    let charts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts");
-    let chart = |name: &str| charts.join(name).to_str().unwrap().to_owned();
-    cluster.helm(&["upgrade", "--install", KINDS, &chart(KINDS), "--wait"]);
-    let image = &cluster.images().program;
-    let (repository, tag) = image.rsplit_once(':').unwrap();
+/// Both charts, as `docs/install.md` says, with the image of the same version.
+pub fn install(cluster: &Cluster, version: &Version) {
+    cluster.helm(&["upgrade", "--install", KINDS, &version.chart(KINDS), "--wait"]);
+    let (repository, tag) = version.image().rsplit_once(':').unwrap();
     let repository = format!("image.repository={repository}");
     let tag = format!("image.tag={tag}");
     let values = ["--set", &repository, "--set", &tag, "--set", "image.pullPolicy=IfNotPresent"];
     let place = ["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "3m"];
-    let chart = chart(OPERATOR);
+    let chart = version.chart(OPERATOR);
     cluster.helm(&[&["upgrade", "--install", SYSTEM, &chart], &place[..], &values[..]].concat());
 }
 

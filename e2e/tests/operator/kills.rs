@@ -1,89 +1,47 @@
 //! The operator killed between any two of its calls.
 
-use crate::world::{
-    OBJECTS, Operator, PATIENCE, RESOURCES, objects, settings, space, until_objects,
+use crate::{
+    silence::Silence,
+    world::{OBJECTS, Operator, PATIENCE, RESOURCES, objects, settings, space, until_objects},
 };
-use axum::http::{Method, Request, Response};
+use axum::http::Method;
 use e2e::wait_until;
-use futures_util::future::{BoxFuture, pending};
-use kube::{
-    Client,
-    client::{Body, ClientBuilder},
-};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll},
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 use tokio::sync::Notify;
-use tower::{Layer, Service};
 
-/// Lets so many writes pass; nothing passes after them, as if the process were gone.
-#[derive(Clone)]
-struct After {
-    left: Arc<AtomicUsize>,
-    killed: Arc<Notify>,
-}
-
-impl<S> Layer<S> for After {
-    type Service = Counted<S>;
-
-    fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, after: self.clone() }
-    }
-}
-
-#[derive(Clone)]
-struct Counted<S> {
-    inner: S,
-    after: After,
-}
-
-impl<S, B> Service<Request<Body>> for Counted<S>
-where
-    S: Service<Request<Body>, Response = Response<B>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    B: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let writes = request.method() != Method::GET;
-        let left = &self.after.left;
+/// Lets so many writes pass; nothing passes after them, as if the process were gone. Tells when that begins.
+fn after(writes: usize) -> (Silence, Arc<Notify>) {
+    let (left, killed) = (AtomicUsize::new(writes), Arc::new(Notify::new()));
+    let tell = Arc::clone(&killed);
+    let silence = Silence::about(move |request| {
         let take = |left: usize| left.checked_sub(1);
-        if writes && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_err() {
-            self.after.killed.notify_one();
-            return Box::pin(pending());
+        let writes = request.method() != Method::GET;
+        let late = writes && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_err();
+        if late {
+            tell.notify_one();
         }
-        Box::pin(self.inner.call(request))
-    }
+        late
+    });
+    (silence, killed)
 }
 
 #[tokio::test]
 async fn k02_killed_between_any_two_calls_it_converges_to_the_same() {
     let space = space("kills").await;
-    let config = space.cluster().config().await;
     // Every place takes some seconds; `E2E_EVERY_KILL` has all of them tried.
     let step = if std::env::var_os("E2E_EVERY_KILL").is_some() { 1 } else { 4 };
     let mut writes = 0;
     loop {
-        let after = After { left: Arc::new(AtomicUsize::new(writes)), killed: Arc::default() };
-        let client: Client =
-            ClientBuilder::try_from(config.clone()).unwrap().with_layer(&after).build();
+        let (silence, killed) = after(writes);
+        let client = silence.client(space.cluster()).await;
         let operator = Operator::start(client, settings(&space));
         space.apply(RESOURCES);
         // Killed at this write, or done before it.
         let done = tokio::select! {
-            () = after.killed.notified() => false,
+            () = killed.notified() => false,
             () = until_settled(&space, &operator) => true,
         };
         operator.kill().await;

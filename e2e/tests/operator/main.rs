@@ -3,7 +3,9 @@
 
 mod kills;
 mod life;
+mod optional;
 mod rights;
 mod rules;
 mod says;
+mod silence;
 mod world;

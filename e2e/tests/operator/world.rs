@@ -76,27 +76,25 @@ pub const OBJECTS: [&str; 15] = [
 
 /// A namespace with our kinds in the cluster.
 pub async fn space(name: &str) -> Space {
+    static KINDS: std::sync::Once = std::sync::Once::new();
     let cluster = Cluster::shared(Tier::Control);
-    kinds(cluster);
+    KINDS.call_once(|| kinds(cluster));
     Space::new(cluster, name).await
 }
 
-/// Installs our kinds, once.
-pub fn kinds(cluster: &'static Cluster) {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        cluster.apply(&crds::yaml().unwrap());
-        cluster.kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "crd",
-            "masters.statustargets.dev",
-            "webstatuses.statustargets.dev",
-            "mailnotifiers.statustargets.dev",
-            "httppushes.statustargets.dev",
-            "--timeout=30s",
-        ]);
-    });
+/// Installs our kinds.
+pub fn kinds(cluster: &Cluster) {
+    cluster.apply(&crds::yaml().unwrap());
+    cluster.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd",
+        "masters.statustargets.dev",
+        "webstatuses.statustargets.dev",
+        "mailnotifiers.statustargets.dev",
+        "httppushes.statustargets.dev",
+        "--timeout=30s",
+    ]);
 }
 
 /// Settings of an operator of one namespace. NetworkPolicies only lengthen the lists here; golden

@@ -112,6 +112,12 @@ async fn belongs(child: &ChildId, uid: &str, context: &Context) -> Result<bool, 
 /// Sorts failures: what a change of the resource may mend, and what may pass by itself.
 fn failed(wanted: &Child, error: kube::Error, context: &Context) -> Error {
     context.metrics.applied(wanted.kind, "error");
+    if wanted.kind.is_optional()
+        && matches!(&error, kube::Error::Api(refusal) if refusal.code == 404)
+    {
+        // The kind may be gone. When that is known, all is reconciled without it.
+        context.doubts.note();
+    }
     let (kind, name) = (wanted.kind.name(), wanted.name.clone());
     match error {
         kube::Error::Api(refusal) if refuses(&refusal) => {

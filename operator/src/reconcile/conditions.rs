@@ -9,7 +9,7 @@ use super::{
     dereference::{Around, Figures},
 };
 use crate::{error::Error, kinds::Kind};
-use feed::PeerState;
+use feed::{LossKind, PeerState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use master::StateKind;
 
@@ -225,6 +225,7 @@ fn lost(figures: Option<&Figures>) -> Vec<(&'static str, Said)> {
     let mut said = Vec::new();
     let Some(figures) = figures else { return said };
     let consumer = figures.consumer.as_ref();
+    let info = figures.info.as_ref();
     if let Some(lost) = consumer.and_then(|consumer| consumer.journal_lost.as_ref()) {
         let message = format!(
             "the journal was lost with {} events that waited for this target; what the master still \
@@ -232,10 +233,17 @@ fn lost(figures: Option<&Figures>) -> Vec<(&'static str, Said)> {
             lost.backlog
         );
         said.push(("JournalLost", Said::new("True", &format!("{:?}", lost.reason), message)));
-    } else if consumer.is_none()
-        && let Some(text) = figures.info.as_ref().and_then(|info| info.journal_lost.as_ref())
+    } else if let Some(info) = info
+        && let Some(text) = &info.journal_lost
+        // With the volume went what was known of consumers.
+        && (consumer.is_none() || info.journal_lost_reason == Some(LossKind::Volume))
     {
-        said.push(("JournalLost", Said::new("True", "JournalLost", text.as_str())));
+        let mut message = text.clone();
+        if consumer.is_some() {
+            message += ": events that waited for this target are not sent; what the master still \
+                        has can be sent by a replay of the history";
+        }
+        said.push(("JournalLost", Said::new("True", "JournalLost", message)));
     }
     if let Some(consumer) = consumer
         && consumer.expired > consumer.refilled

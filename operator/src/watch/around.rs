@@ -4,9 +4,11 @@
 use super::{FirstLists, Watch, config, events, failed, own};
 use crate::{
     context::{Context, is_own},
+    kinds::Kind as _,
     known::{PodSeen, ResourceId},
     names,
 };
+use crds::Master;
 use futures_util::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::{
     core::v1::{Namespace, Secret},
@@ -66,7 +68,32 @@ fn pod_seen(pod: &DynamicObject) -> Option<PodSeen> {
     let annotations = pod.metadata.annotations.as_ref()?;
     let (kind, name) = annotations.get(names::OWNER)?.split_once('/')?;
     let owner = ResourceId::new(kind, pod.metadata.namespace.as_deref()?, name);
-    Some(PodSeen { owner, problem: problem(&pod.data["status"]) })
+    let problem = silent_node(kind, &pod.data).or_else(|| problem(&pod.data["status"]));
+    let ending = pod.metadata.deletion_timestamp.is_some();
+    Some(PodSeen { owner, ending, problem })
+}
+
+/// Whether nothing is heard of a pod's node. Kubernetes takes the pod for not ready then, and leaves
+/// everything else as the kubelet said it last.
+fn silent_node(kind: &str, pod: &Value) -> Option<(String, String)> {
+    let conditions = pod["status"]["conditions"].as_array()?;
+    let find = |type_: &str| conditions.iter().find(|condition| condition["type"] == type_);
+    let (ready, containers) = (find("Ready")?, find("ContainersReady")?);
+    // A kubelet that takes a pod for not ready gives a reason.
+    let reason = ready["reason"].as_str().unwrap_or_default();
+    if ready["status"] != "False" || !reason.is_empty() || containers["status"] != "True" {
+        return None;
+    }
+    let node = pod["spec"]["nodeName"].as_str()?;
+    let next = if kind == Master::KIND {
+        format!(
+            "if it is down, say so, and the feed starts elsewhere: kubectl taint node {node} \
+             node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+        )
+    } else {
+        "another pod takes its place after some minutes".to_owned()
+    };
+    Some(("NodeNotReady".to_owned(), format!("the node {node} does not answer: {next}")))
 }
 
 /// Why a pod does not run, by its status: what the kubelet or the scheduler says.
@@ -227,8 +254,34 @@ fn refused(error: &watcher::Error, first: &mut FirstLists, kind: &str, context: 
 
 #[cfg(test)]
 mod tests {
-    use super::problem;
+    #![allow(clippy::unwrap_used)]
+    use super::{problem, silent_node};
     use serde_json::json;
+
+    #[test]
+    fn a_pod_on_a_silent_node_is_told_from_one_that_is_not_ready() {
+        let pod = |reason: Option<&str>, containers: &str| {
+            json!({
+                "spec": {"nodeName": "node1"},
+                "status": {"conditions": [
+                    {"type": "Ready", "status": "False", "reason": reason},
+                    {"type": "ContainersReady", "status": containers},
+                ]},
+            })
+        };
+        let said = |kind: &str, pod| silent_node(kind, &pod).map(|(_, message)| message);
+        assert_eq!(
+            said("Master", pod(None, "True")).unwrap(),
+            "the node node1 does not answer: if it is down, say so, and the feed starts elsewhere: \
+             kubectl taint node node1 node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+        );
+        assert_eq!(
+            said("WebStatus", pod(None, "True")).unwrap(),
+            "the node node1 does not answer: another pod takes its place after some minutes"
+        );
+        assert_eq!(said("Master", pod(Some("ContainersNotReady"), "False")), None);
+        assert_eq!(said("Master", pod(Some("ReadinessGatesNotReady"), "True")), None);
+    }
 
     #[test]
     fn what_keeps_a_pod_from_running_is_read_off_its_status() {

@@ -4,7 +4,7 @@ use super::{FirstLists, Watch, events, failed, own};
 use crate::{
     children::ChildKind,
     context::Context,
-    known::{self, ChildId, Workload},
+    known::{self, ChildId, ResourceId, Workload},
 };
 use futures_util::{FutureExt as _, StreamExt as _};
 use kube::{
@@ -73,6 +73,18 @@ fn map<K>(event: Event<K>, of: impl Fn(K) -> Of) -> Event<Of> {
     }
 }
 
+/// Whether the API server does not know what is watched.
+fn not_found(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    matches!(
+        error,
+        InitialListFailed(kube::Error::Api(refusal))
+            | WatchStartFailed(kube::Error::Api(refusal))
+            | WatchFailed(kube::Error::Api(refusal))
+            if refusal.code == 404
+    )
+}
+
 struct Watching {
     context: Arc<Context>,
     kind: ChildKind,
@@ -92,7 +104,7 @@ impl Watching {
             }
             Ok(Event::Delete((metadata, _))) => {
                 if let Some(owner) = known.gone(self.kind, &metadata) {
-                    self.context.registry.poke(&owner).await;
+                    self.missing(owner).await;
                 }
             }
             Ok(Event::Init) => {
@@ -111,11 +123,27 @@ impl Watching {
             Ok(Event::InitDone) => {
                 let listed = self.lists.remove(&namespace).unwrap_or_default();
                 for owner in known.keep_only(self.kind, namespace.as_deref(), &listed) {
-                    self.context.registry.poke(&owner).await;
+                    self.missing(owner).await;
                 }
                 self.first.complete();
             }
-            Err(error) => failed(self.kind.name(), &error, &self.context),
+            Err(error) => {
+                if self.kind.is_optional() && not_found(&error) {
+                    // The kind is gone, and nobody is to wait for its objects.
+                    self.first.give_up();
+                    self.context.doubts.note();
+                }
+                failed(self.kind.name(), &error, &self.context);
+            }
+        }
+    }
+
+    /// An object is gone: its resource is reconciled.
+    async fn missing(&self, owner: ResourceId) {
+        if self.kind.is_optional() {
+            self.context.doubts.missing(owner);
+        } else {
+            self.context.registry.poke(&owner).await;
         }
     }
 }
