@@ -8,12 +8,12 @@ use crate::{
     failures::Failures,
     figures::FeedFigures,
     kinds::{Kind as _, Registry, TargetSeen},
-    known::{Known, ResourceId},
+    known::{self, Known, ResourceId},
     leader::Leadership,
     names,
 };
 use crds::Master;
-use kube::{Api, Client, ResourceExt as _, core::DynamicObject};
+use kube::{Api, Client, ResourceExt as _};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -59,8 +59,8 @@ impl Context {
         let events = Events::new(client.clone(), &settings.identity);
         Self {
             client,
+            registry: Registry::new(settings.concurrency, &metrics),
             settings,
-            registry: Registry::new(),
             known: Known::default(),
             leadership,
             failures: Failures::default(),
@@ -101,7 +101,7 @@ impl Context {
     }
 
     /// Objects of a kind in a namespace.
-    pub fn api(&self, kind: ChildKind, namespace: &str) -> Api<DynamicObject> {
+    pub fn api(&self, kind: ChildKind, namespace: &str) -> Api<known::Object> {
         Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
     }
 
@@ -177,27 +177,27 @@ impl Context {
     }
 
     /// Has everything reconciled.
-    pub async fn poke_all(&self) {
-        self.poke_masters().await;
-        self.poke_targets(|_| true).await;
+    pub fn poke_all(&self) {
+        self.poke_masters();
+        self.poke_targets(|_| true);
     }
 
     /// Has every Master reconciled.
-    pub async fn poke_masters(&self) {
+    pub fn poke_masters(&self) {
         for master in self.registry.masters.store.state() {
             let namespace = master.namespace().unwrap_or_default();
             let id = ResourceId::new(Master::KIND, &namespace, &master.name_any());
-            self.registry.poke(&id).await;
+            self.registry.poke(&id);
         }
     }
 
     /// Has the targets of a namespace reconciled.
-    pub async fn poke_of(&self, namespace: &str) {
-        self.poke_targets(|target| &*target.id.namespace == namespace).await;
+    pub fn poke_of(&self, namespace: &str) {
+        self.poke_targets(|target| &*target.id.namespace == namespace);
     }
 
     /// Has those targets reconciled that `which` says.
-    pub async fn poke_targets(&self, which: impl Fn(&TargetSeen) -> bool) {
+    pub fn poke_targets(&self, which: impl Fn(&TargetSeen) -> bool) {
         let mut ids = Vec::new();
         self.registry.visit(None, |target| {
             if which(&target) {
@@ -205,7 +205,7 @@ impl Context {
             }
         });
         for id in ids {
-            self.registry.poke(&id).await;
+            self.registry.poke(&id);
         }
     }
 }

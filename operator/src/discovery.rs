@@ -109,10 +109,10 @@ impl OptionalKinds {
             }
             let missing = self.context.doubts.take();
             if self.ask().await.is_some() {
-                self.context.poke_all().await;
+                self.context.poke_all();
             }
             for owner in missing {
-                self.context.registry.poke(&owner).await;
+                self.context.registry.poke(&owner);
             }
         }
     }

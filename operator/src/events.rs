@@ -5,17 +5,36 @@ use kube::{
     Client,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
+use std::sync::{Mutex, PoisonError};
+
+/// What was told is kept for some minutes, so that the same is told as one series. After so many
+/// that is given up: thousands of resources that come up together need no series.
+const KEPT: u32 = 256;
 
 /// Tells Events.
-#[derive(Clone)]
-pub(crate) struct Events(Recorder);
+pub(crate) struct Events {
+    client: Client,
+    reporter: Reporter,
+    /// What keeps what was told, and how much that is.
+    recorder: Mutex<(Recorder, u32)>,
+}
 
 impl Events {
     /// Told by the operator with this identity.
     pub fn new(client: Client, identity: &str) -> Self {
         let reporter =
             Reporter { controller: crate::MANAGER.to_owned(), instance: Some(identity.to_owned()) };
-        Self(Recorder::new(client, reporter))
+        let recorder = Recorder::new(client.clone(), reporter.clone());
+        Self { client, reporter, recorder: Mutex::new((recorder, 0)) }
+    }
+
+    fn recorder(&self) -> Recorder {
+        let mut kept = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.1 += 1;
+        if kept.1 > KEPT {
+            *kept = (Recorder::new(self.client.clone(), self.reporter.clone()), 1);
+        }
+        kept.0.clone()
     }
 
     /// Tells of a condition that came to be. An Event that is lost is no harm: the condition stays.
@@ -32,7 +51,7 @@ impl Events {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.0.publish(&event, about).await {
+        if let Err(error) = self.recorder().publish(&event, about).await {
             tracing::warn!("an Event could not be told: {error}");
         }
     }

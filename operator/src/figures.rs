@@ -215,7 +215,7 @@ async fn take(feed: &Feed, targets: Vec<TargetSeen>, said: FeedFigures, context:
     let feed_changed = before.away.is_some() != now.away.is_some() || before.info.is_none();
     if feed_changed || essence(before.info.as_ref()) != essence(now.info.as_ref()) {
         let id = ResourceId::new(Master::KIND, &feed.namespace, &feed.name);
-        context.registry.poke(&id).await;
+        context.registry.poke(&id);
     }
     for target in targets {
         let Some(name) = &target.consumer else { continue };
@@ -233,7 +233,7 @@ async fn take(feed: &Feed, targets: Vec<TargetSeen>, said: FeedFigures, context:
             (consumer, reader)
         };
         if feed_changed || figures(&before) != figures(&now) {
-            context.registry.poke(&target.id).await;
+            context.registry.poke(&target.id);
         }
     }
 }

@@ -5,7 +5,8 @@ use crate::{
     children::{Child, ChildKind},
     fields, names,
 };
-use kube::core::{DynamicObject, ObjectMeta};
+use kube::core::ObjectMeta;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -83,15 +84,17 @@ type PodKey = (Arc<str>, Arc<str>);
 #[derive(Debug, Default)]
 struct Inner {
     children: HashMap<ChildId, Seen>,
-    of_owner: HashMap<ResourceId, BTreeSet<ChildId>>,
+    of_owner: HashMap<ResourceId, Vec<ChildId>>,
     pods: HashMap<PodKey, PodSeen>,
     pods_of: HashMap<ResourceId, BTreeSet<PodKey>>,
     /// Secrets that are not the operator's, by namespace and name, with their versions.
     secrets: HashMap<(Arc<str>, Arc<str>), Arc<str>>,
     classes: Option<BTreeMap<String, bool>>,
     namespaces: HashMap<String, BTreeMap<String, String>>,
-    /// Sets of fields are the same for most objects of a kind.
+    /// What many objects have in common: names, owners, sets of fields.
     texts: HashSet<Arc<str>>,
+    /// How many texts there were when those were dropped that nothing has any more.
+    swept: usize,
 }
 
 /// What the cluster holds; clones share it.
@@ -121,6 +124,17 @@ impl Known {
         {
             return owner.map(|(owner, _)| owner);
         }
+        // The objects of a resource share most of what is kept of them.
+        let id =
+            ChildId { kind, namespace: inner.intern(&id.namespace), name: inner.intern(&id.name) };
+        let owner = owner.map(|(owner, uid)| {
+            let owner = ResourceId {
+                kind: inner.intern(&owner.kind),
+                namespace: Arc::clone(&id.namespace),
+                name: inner.intern(&owner.name),
+            };
+            (owner, inner.intern(&uid))
+        });
         let owned = inner.intern(&managed(metadata));
         let applied = metadata.annotations.as_ref().and_then(|a| a.get(names::APPLIED));
         let seen = Seen {
@@ -133,7 +147,7 @@ impl Known {
         };
         inner.unlink(&id);
         if let Some((owner, _)) = &owner {
-            inner.of_owner.entry(owner.clone()).or_default().insert(id.clone());
+            inner.of_owner.entry(owner.clone()).or_default().push(id.clone());
         }
         inner.children.insert(id, seen);
         owner.map(|(owner, _)| owner)
@@ -281,7 +295,7 @@ impl Inner {
             return;
         };
         if let Some(children) = self.of_owner.get_mut(&owner) {
-            children.remove(id);
+            children.retain(|child| child != id);
             if children.is_empty() {
                 self.of_owner.remove(&owner);
             }
@@ -291,6 +305,10 @@ impl Inner {
     fn intern(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.texts.get(text) {
             return Arc::clone(known);
+        }
+        if self.texts.len() >= 2 * self.swept.max(1024) {
+            self.texts.retain(|text| Arc::strong_count(text) > 1);
+            self.swept = self.texts.len();
         }
         let text: Arc<str> = text.into();
         self.texts.insert(Arc::clone(&text));
@@ -332,16 +350,37 @@ fn managed(metadata: &ObjectMeta) -> String {
     applied.and_then(|entry| entry.fields_v1.as_ref()).map(|f| f.0.to_string()).unwrap_or_default()
 }
 
-/// How a Deployment or StatefulSet fares, by its `spec` and `status`.
-pub fn workload(object: &DynamicObject) -> Workload {
-    let (spec, status) = (&object.data["spec"], &object.data["status"]);
-    let number = |value: &Value| value.as_i64().and_then(|n| i32::try_from(n).ok()).unwrap_or(0);
-    let ready = number(&status["readyReplicas"]).min(number(&status["updatedReplicas"]));
+/// An object of the operator's: its metadata, and of its pods what is of interest, if it has any.
+/// All else is skipped as it is read.
+pub type Object = kube::core::Object<Option<Pods>, Running>;
+
+/// Of the `spec` of a Deployment or StatefulSet.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Pods {
+    /// Pods that are wanted.
+    pub replicas: Option<i32>,
+}
+
+/// Of the `status` of a Deployment or StatefulSet.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Running {
+    /// Pods that are ready.
+    pub ready_replicas: i32,
+    /// Pods of the present form.
+    pub updated_replicas: i32,
+    /// What its controller has seen.
+    pub observed_generation: i64,
+}
+
+/// How a Deployment or StatefulSet fares.
+pub fn workload(object: &Object) -> Workload {
+    let status = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or_default();
     Workload {
-        wanted: spec["replicas"].as_i64().map_or(1, |_| number(&spec["replicas"])),
-        ready,
-        observed: status["observedGeneration"].as_i64().unwrap_or_default() >= generation,
+        wanted: object.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
+        ready: status.ready_replicas.min(status.updated_replicas),
+        observed: status.observed_generation >= generation,
     }
 }
 

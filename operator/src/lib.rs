@@ -13,7 +13,6 @@
 //! Several operators may run; the one that holds the Lease ([`leader`]) writes, and stops before
 //! the Lease could be another's.
 
-mod backlog;
 pub mod children;
 mod context;
 mod discovery;
@@ -31,6 +30,7 @@ mod names;
 mod reconcile;
 mod run;
 mod settings;
+mod waiting;
 mod watch;
 
 pub use error::{KeyError, RunError};

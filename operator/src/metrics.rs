@@ -59,7 +59,7 @@ impl Metrics {
             seconds,
             queue: gauge(
                 "queue_depth",
-                "Requests to reconcile that were not taken up yet.",
+                "Resources that a reconcile was asked for and not begun yet.",
                 &["kind"],
             )?,
             applies: counter(
@@ -94,8 +94,9 @@ impl Metrics {
         self.seconds.with_label_values(&[kind]).observe(took.as_secs_f64());
     }
 
-    pub(crate) fn queued(&self, kind: &str, waiting: usize) {
-        self.queue.with_label_values(&[kind]).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    /// How many resources of a kind wait.
+    pub(crate) fn queue(&self, kind: &str) -> IntGauge {
+        self.queue.with_label_values(&[kind])
     }
 
     pub(crate) fn applied(&self, kind: ChildKind, result: &str) {

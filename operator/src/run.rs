@@ -2,43 +2,35 @@
 
 use crate::{
     Metrics, RunError, Seeds, Settings,
-    backlog::Backlog,
     children::ChildKind,
     context::Context,
     discovery::OptionalKinds,
-    error::Error,
     figures,
-    kinds::{Kind, for_every_kind},
+    kinds::{Key, Kind, for_every_kind},
     known::ResourceId,
     leader::{Election, Leadership},
     reconcile::reconcile,
+    waiting::{Turn, Waiting},
     watch::{self, Watch},
 };
 use crds::{HttpPush, MailNotifier, Master, WebStatus};
 use futures_util::{
     StreamExt as _,
     future::{BoxFuture, ready},
-    stream,
 };
 use kube::{
     Api, Client, ResourceExt as _,
     api::ListParams,
-    core::error_boundary::DeserializeGuard,
+    core::{DynamicObject, error_boundary::DeserializeGuard},
     runtime::{
         applier,
-        controller::{self, Action, Config},
+        controller::{self, Config},
         reflector::{ObjectRef, Store},
     },
 };
 use model::Backoff;
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-use tokio::{sync::mpsc, task::JoinSet};
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// How long resources may change before they are reconciled: one `kubectl apply` of several
@@ -144,7 +136,7 @@ async fn start(context: &Arc<Context>, seeds_dir: Option<PathBuf>, tasks: &mut J
     let mut waiting: Vec<BoxFuture<'static, Ended>> = Vec::new();
     macro_rules! fill {
         ($field:ident, $kind:ident) => {
-            if let Some((writer, requests)) = context.registry.$field.take() {
+            if let Some(writer) = context.registry.$field.writer() {
                 let Watch { seen: first, run } =
                     watch::resources(context, |registry| &registry.$field, writer);
                 seen.push(first);
@@ -155,7 +147,7 @@ async fn start(context: &Arc<Context>, seeds_dir: Option<PathBuf>, tasks: &mut J
                 waiting.push(Box::pin(control(
                     Arc::clone(context),
                     context.registry.$field.store.clone(),
-                    requests,
+                    Arc::clone(&context.registry.$field.waiting),
                 )));
             }
         };
@@ -191,29 +183,27 @@ async fn start(context: &Arc<Context>, seeds_dir: Option<PathBuf>, tasks: &mut J
     }
 }
 
-/// Reconciles the resources of a kind that are there, and then those that are asked for.
+/// Reconciles the resources of a kind: those that are there, and those that are asked for.
 async fn control<K: Kind>(
     context: Arc<Context>,
     store: Store<DeserializeGuard<K>>,
-    requests: mpsc::Receiver<ObjectRef<DeserializeGuard<K>>>,
+    waiting: Arc<Waiting>,
 ) -> Ended {
-    let there: Vec<_> = store.state().iter().map(|object| ObjectRef::from_obj(&**object)).collect();
-    let backlog = Arc::new(Backlog::new(context.settings.concurrency));
-    let there = Arc::clone(&backlog).hand_on(there);
-    let waiting = Arc::clone(&context);
-    let requests = stream::unfold(requests, move |mut requests| {
-        let context = Arc::clone(&waiting);
-        async move {
-            let request = requests.recv().await?;
-            context.metrics.queued(K::KIND, requests.len());
-            Some((request, requests))
-        }
+    for object in store.state() {
+        waiting.ask(key_of(&object), Turn::Later);
+    }
+    let queue = Arc::clone(&waiting).hand_on().map(|(namespace, name)| {
+        let object = ObjectRef::<DeserializeGuard<K>>::new(&name).within(&namespace);
+        Ok::<_, Infallible>(object)
     });
-    let queue = stream::select(there, requests).map(Ok::<_, Infallible>);
+    let done = |object: &ObjectRef<DynamicObject>| {
+        waiting.done(&(object.namespace.clone().unwrap_or_default(), object.name.clone()));
+    };
     let config = Config::default().debounce(DEBOUNCE).concurrency(context.settings.concurrency);
-    let judged = Arc::clone(&context);
+    let (begun, judged) = (Arc::clone(&waiting), Arc::clone(&context));
     applier(
-        |object: Arc<DeserializeGuard<K>>, context: Arc<Context>| {
+        move |object: Arc<DeserializeGuard<K>>, context: Arc<Context>| {
+            begun.begun(&key_of(&object));
             Box::pin(async move {
                 let id = id_of(&object);
                 let done = reconcile(object, Arc::clone(&context)).await;
@@ -229,15 +219,13 @@ async fn control<K: Kind>(
         Box::pin(queue),
         config,
     )
-    .for_each(move |done| {
-        match done {
-            Ok((object, _)) => backlog.done(object.namespace.as_deref(), &object.name),
+    .for_each(|ended| {
+        match ended {
+            Ok((object, _)) => done(&object.erase()),
             // It was deleted before its turn came.
-            Err(controller::Error::ObjectNotFound(object)) => {
-                backlog.done(object.namespace.as_deref(), &object.name);
-            }
+            Err(controller::Error::ObjectNotFound(object)) => done(&object),
             Err(controller::Error::ReconcilerFailed(error, object)) => {
-                backlog.done(object.namespace.as_deref(), &object.name);
+                done(&object);
                 tracing::warn!(
                     kind = K::KIND,
                     class = error.class(),
@@ -252,6 +240,10 @@ async fn control<K: Kind>(
     })
     .await;
     (K::KIND, Ok(()))
+}
+
+fn key_of<K: Kind>(object: &DeserializeGuard<K>) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
 }
 
 fn id_of<K: Kind>(object: &DeserializeGuard<K>) -> ResourceId {
@@ -309,7 +301,7 @@ async fn follow_seeds(context: Arc<Context>, dir: PathBuf) {
                     tracing::info!(
                         "the operator's keys are others: feeds' keys and tokens are made anew"
                     );
-                    context.poke_all().await;
+                    context.poke_all();
                 }
             }
             Ok(Err(error)) => tracing::warn!("{error}; the keys that were read before count on"),

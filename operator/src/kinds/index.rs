@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 /// Namespace and name.
-pub(super) type Key = (String, String);
+pub(crate) type Key = (String, String);
 
 /// Resources by the Master that they name.
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@ mod targets;
 mod tests;
 mod web_status;
 
+pub(crate) use index::Key;
 pub(crate) use registry::{Entry, Registry, TargetSeen, for_every_kind, master_of};
 pub(crate) use targets::feed_url;
 

@@ -5,7 +5,11 @@ use super::{
     Kind,
     index::{ByMaster, Key},
 };
-use crate::known::ResourceId;
+use crate::{
+    Metrics,
+    known::ResourceId,
+    waiting::{Turn, Waiting},
+};
 use crds::{HttpPush, MailNotifier, Master, WebStatus};
 use kube::{
     ResourceExt as _,
@@ -16,40 +20,32 @@ use kube::{
     },
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
-
-/// How many requests to reconcile wait at most; further ones wait for room.
-const WAITING: usize = 1024;
 
 /// A kind's resources, and how to have one reconciled.
 pub(crate) struct Entry<K: Kind> {
     /// The resources as they are in the cluster.
     pub store: Store<DeserializeGuard<K>>,
     by_master: Mutex<ByMaster>,
-    sender: mpsc::Sender<ObjectRef<DeserializeGuard<K>>>,
-    /// What fills the store and is told of requests; taken once, by the controller.
-    parts: Mutex<Option<Parts<K>>>,
+    /// Those that wait to be reconciled.
+    pub waiting: Arc<Waiting>,
+    /// What fills the store; taken once, by the watch.
+    writer: Mutex<Option<Writer<DeserializeGuard<K>>>>,
 }
 
-/// What a kind's controller takes.
-pub(crate) type Parts<K> =
-    (Writer<DeserializeGuard<K>>, mpsc::Receiver<ObjectRef<DeserializeGuard<K>>>);
-
 impl<K: Kind> Entry<K> {
-    fn new() -> Self {
+    fn new(concurrency: u16, metrics: &Metrics) -> Self {
         let writer = Writer::<DeserializeGuard<K>>::default();
-        let (sender, receiver) = mpsc::channel(WAITING);
         Self {
             store: writer.as_reader(),
             by_master: Mutex::default(),
-            sender,
-            parts: Mutex::new(Some((writer, receiver))),
+            waiting: Arc::new(Waiting::new(concurrency, metrics.queue(K::KIND))),
+            writer: Mutex::new(Some(writer)),
         }
     }
 
-    /// What the controller works with; `None` if it was taken.
-    pub fn take(&self) -> Option<Parts<K>> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What fills the store; `None` if it was taken.
+    pub fn writer(&self) -> Option<Writer<DeserializeGuard<K>>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// A resource, if it is there and readable.
@@ -84,12 +80,6 @@ impl<K: Kind> Entry<K> {
         let index = self.by_master();
         let of = index.of(&master);
         of.filter_map(|(namespace, name)| self.get(namespace, name)).collect()
-    }
-
-    /// Has a resource reconciled.
-    async fn poke(&self, namespace: &str, name: &str) {
-        // Nobody listens any more when the operator ends.
-        let _ = self.sender.send(ObjectRef::new(name).within(namespace)).await;
     }
 
     fn visit(&self, of: Option<(&str, &str)>, found: &mut dyn FnMut(TargetSeen)) {
@@ -156,15 +146,25 @@ macro_rules! registry {
         }
 
         impl Registry {
-            /// Stores without resources yet.
-            pub fn new() -> Self {
-                Self { $($field: Entry::new(),)* }
+            /// Stores without resources yet, of which so many of a kind are reconciled at a time.
+            pub fn new(concurrency: u16, metrics: &Metrics) -> Self {
+                Self { $($field: Entry::new(concurrency, metrics),)* }
             }
 
             /// Has a resource reconciled, whatever its kind.
-            pub async fn poke(&self, id: &ResourceId) {
+            pub fn poke(&self, id: &ResourceId) {
+                self.ask(id, Turn::Later);
+            }
+
+            /// Has a resource reconciled that somebody waits for.
+            pub fn poke_first(&self, id: &ResourceId) {
+                self.ask(id, Turn::First);
+            }
+
+            fn ask(&self, id: &ResourceId, turn: Turn) {
                 $(if &*id.kind == <$kind as Kind>::KIND {
-                    return self.$field.poke(&id.namespace, &id.name).await;
+                    let key = (id.namespace.to_string(), id.name.to_string());
+                    return self.$field.waiting.ask(key, turn);
                 })*
             }
 

@@ -12,7 +12,6 @@ use crate::{
 use kube::{
     ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams, Preconditions, ValidationDirective},
-    core::DynamicObject,
 };
 use serde_json::Value;
 
@@ -85,7 +84,7 @@ async fn patch(
     child: &ChildId,
     force: bool,
     context: &Context,
-) -> Result<DynamicObject, kube::Error> {
+) -> Result<known::Object, kube::Error> {
     if context.may_write().is_err() {
         return Err(kube::Error::Service("not the leader any more".into()));
     }

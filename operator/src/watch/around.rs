@@ -16,9 +16,10 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api,
-    core::{ApiResource, DynamicObject, PartialObjectMeta, gvk::GroupVersionKind},
+    core::{ApiResource, PartialObjectMeta, gvk::GroupVersionKind},
     runtime::watcher::{self, Event},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,7 +34,7 @@ pub(crate) fn pods(context: &Arc<Context>) -> Watch {
     let client = context.client.clone();
     let mut events = events(&context.settings, &own(), |namespace| match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::<DynamicObject>::all_with(client.clone(), &resource),
+        None => Api::<Pod>::all_with(client.clone(), &resource),
     });
     let context = Arc::clone(context);
     let run = async move {
@@ -57,26 +58,37 @@ pub(crate) fn pods(context: &Arc<Context>) -> Watch {
             };
             let seen = pod_seen(&pod).filter(|_| there);
             if let Some(owner) = context.known.note_pod(namespace, name, seen) {
-                context.registry.poke(&owner).await;
+                context.registry.poke(&owner);
             }
         }
     };
     Watch { seen, run: run.boxed() }
 }
 
-fn pod_seen(pod: &DynamicObject) -> Option<PodSeen> {
+/// Of a pod, what is of interest: its metadata and its status.
+type Pod = kube::core::Object<Placed, Value>;
+
+/// Of a pod's `spec`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Placed {
+    node_name: String,
+}
+
+fn pod_seen(pod: &Pod) -> Option<PodSeen> {
     let annotations = pod.metadata.annotations.as_ref()?;
     let (kind, name) = annotations.get(names::OWNER)?.split_once('/')?;
     let owner = ResourceId::new(kind, pod.metadata.namespace.as_deref()?, name);
-    let problem = silent_node(kind, &pod.data).or_else(|| problem(&pod.data["status"]));
+    let status = pod.status.as_ref().unwrap_or(&Value::Null);
+    let problem = silent_node(kind, &pod.spec.node_name, status).or_else(|| problem(status));
     let ending = pod.metadata.deletion_timestamp.is_some();
     Some(PodSeen { owner, ending, problem })
 }
 
 /// Whether nothing is heard of a pod's node. Kubernetes takes the pod for not ready then, and leaves
 /// everything else as the kubelet said it last.
-fn silent_node(kind: &str, pod: &Value) -> Option<(String, String)> {
-    let conditions = pod["status"]["conditions"].as_array()?;
+fn silent_node(kind: &str, node: &str, status: &Value) -> Option<(String, String)> {
+    let conditions = status["conditions"].as_array()?;
     let find = |type_: &str| conditions.iter().find(|condition| condition["type"] == type_);
     let (ready, containers) = (find("Ready")?, find("ContainersReady")?);
     // A kubelet that takes a pod for not ready gives a reason.
@@ -84,7 +96,6 @@ fn silent_node(kind: &str, pod: &Value) -> Option<(String, String)> {
     if ready["status"] != "False" || !reason.is_empty() || containers["status"] != "True" {
         return None;
     }
-    let node = pod["spec"]["nodeName"].as_str()?;
     let next = if kind == Master::KIND {
         format!(
             "if it is down, say so, and the feed starts elsewhere: kubectl taint node {node} \
@@ -157,7 +168,7 @@ pub(crate) fn secrets(context: &Arc<Context>) -> Watch {
             let version = metadata.resource_version.as_deref().filter(|_| there);
             if context.known.note_secret(namespace, name, version) {
                 for user in context.users_of_secret(namespace, name) {
-                    context.registry.poke(&user).await;
+                    context.registry.poke_first(&user);
                 }
             }
         }
@@ -198,7 +209,7 @@ pub(crate) fn storage_classes(context: &Arc<Context>) -> Watch {
             if complete {
                 first.complete();
                 if context.known.set_classes(classes.clone()) {
-                    context.poke_masters().await;
+                    context.poke_masters();
                 }
             }
         }
@@ -230,7 +241,7 @@ pub(crate) fn namespaces(context: &Arc<Context>) -> Watch {
             let name = namespace.metadata.name.unwrap_or_default();
             let labels = there.then(|| namespace.metadata.labels.unwrap_or_default());
             if context.known.note_namespace(&name, labels.as_ref()) && first.is_complete() {
-                context.poke_of(&name).await;
+                context.poke_of(&name);
             }
         }
     };
@@ -262,14 +273,13 @@ mod tests {
     fn a_pod_on_a_silent_node_is_told_from_one_that_is_not_ready() {
         let pod = |reason: Option<&str>, containers: &str| {
             json!({
-                "spec": {"nodeName": "node1"},
-                "status": {"conditions": [
+                "conditions": [
                     {"type": "Ready", "status": "False", "reason": reason},
                     {"type": "ContainersReady", "status": containers},
-                ]},
+                ],
             })
         };
-        let said = |kind: &str, pod| silent_node(kind, &pod).map(|(_, message)| message);
+        let said = |kind: &str, pod| silent_node(kind, "node1", &pod).map(|(_, message)| message);
         assert_eq!(
             said("Master", pod(None, "True")).unwrap(),
             "the node node1 does not answer: if it is down, say so, and the feed starts elsewhere: \

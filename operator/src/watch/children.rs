@@ -27,7 +27,7 @@ pub(crate) fn children(context: &Arc<Context>, kind: ChildKind) -> Watch {
         let client = context.client.clone();
         let mut events = events(&context.settings, &own(), |namespace| match namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-            None => Api::<DynamicObject>::all_with(client.clone(), &resource),
+            None => Api::<known::Object>::all_with(client.clone(), &resource),
         });
         let mut watching = Watching { context, kind, first, lists: HashMap::new() };
         async move {
@@ -99,7 +99,7 @@ impl Watching {
         match event {
             Ok(Event::Apply((metadata, workload))) => {
                 if let Some(owner) = known.note(self.kind, &metadata, workload) {
-                    self.context.registry.poke(&owner).await;
+                    self.context.registry.poke(&owner);
                 }
             }
             Ok(Event::Delete((metadata, _))) => {
@@ -117,7 +117,7 @@ impl Watching {
                 let owner = known.note(self.kind, &metadata, workload);
                 // At the start every resource is reconciled anyway.
                 if let Some(owner) = owner.filter(|_| self.first.is_complete()) {
-                    self.context.registry.poke(&owner).await;
+                    self.context.registry.poke(&owner);
                 }
             }
             Ok(Event::InitDone) => {
@@ -143,7 +143,7 @@ impl Watching {
         if self.kind.is_optional() {
             self.context.doubts.missing(owner);
         } else {
-            self.context.registry.poke(&owner).await;
+            self.context.registry.poke(&owner);
         }
     }
 }

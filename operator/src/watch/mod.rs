@@ -25,8 +25,8 @@ use serde::de::DeserializeOwned;
 use std::{fmt::Debug, pin::Pin, sync::Arc};
 use tokio::sync::oneshot;
 
-/// Objects of a page of a list.
-const PAGE: u32 = 500;
+/// Objects of a page of a list: all that is read at once is in memory at once, for each kind.
+const PAGE: u32 = 50;
 
 /// Events of a watch, each with the namespace that the watch is of; `None`: all.
 pub(crate) type Events<K> =

@@ -18,6 +18,9 @@ use kube::{
 };
 use std::sync::Arc;
 
+/// Where `kubectl apply` keeps the whole manifest once more.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Watches a kind of resource. What changes of one is told to those that depend on it.
 pub(crate) fn resources<K: Kind>(
     context: &Arc<Context>,
@@ -41,8 +44,9 @@ pub(crate) fn resources<K: Kind>(
                 }
             };
             if let Event::Apply(object) | Event::InitApply(object) = &mut event {
-                // Nobody looks at them, and they are half of the object.
+                // Nobody looks at them, and they are most of the object.
                 object.managed_fields_mut().clear();
+                object.annotations_mut().remove(LAST_APPLIED);
             }
             let before = match &event {
                 Event::Apply(object) => {
@@ -55,7 +59,7 @@ pub(crate) fn resources<K: Kind>(
             match event {
                 Event::Apply(object) => {
                     if before.as_ref().is_none_or(|before| differs(before, &object)) {
-                        changed(&object, before.as_deref(), &context).await;
+                        changed(&object, before.as_deref(), &context);
                     }
                 }
                 Event::Delete(object) => {
@@ -68,9 +72,9 @@ pub(crate) fn resources<K: Kind>(
                     let (namespace, name) =
                         (object.namespace().unwrap_or_default(), object.name_any());
                     context.forget(&ResourceId::new(K::KIND, &namespace, &name));
-                    changed(&object, None, &context).await;
+                    changed(&object, None, &context);
                 }
-                Event::InitDone if first.is_complete() => context.poke_all().await,
+                Event::InitDone if first.is_complete() => context.poke_all(),
                 Event::InitDone => first.complete(),
                 Event::Init | Event::InitApply(_) => {}
             }
@@ -89,28 +93,28 @@ fn differs<K: Kind>(before: &DeserializeGuard<K>, now: &DeserializeGuard<K>) -> 
 }
 
 /// Has a resource reconciled, and those that depend on it.
-async fn changed<K: Kind>(
+fn changed<K: Kind>(
     object: &DeserializeGuard<K>,
     before: Option<&DeserializeGuard<K>>,
     context: &Context,
 ) {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    context.registry.poke(&ResourceId::new(K::KIND, &namespace, &name)).await;
+    context.registry.poke_first(&ResourceId::new(K::KIND, &namespace, &name));
     let Ok(resource) = &object.0 else { return };
     match master_of(resource) {
         None => {
             for target in context.targets_of(&namespace, &name) {
-                context.registry.poke(&target.id).await;
+                context.registry.poke(&target.id);
             }
         }
         Some((of, master)) => {
-            context.registry.poke(&ResourceId::new(Master::KIND, of, master)).await;
+            context.registry.poke(&ResourceId::new(Master::KIND, of, master));
             // Messages link to the pages.
             let url = |object: &DeserializeGuard<K>| object.0.as_ref().ok().and_then(Kind::url);
             if before.and_then(url) != url(object) {
                 for target in context.targets_of(of, master) {
                     if *target.id.namespace == *namespace {
-                        context.registry.poke(&target.id).await;
+                        context.registry.poke(&target.id);
                     }
                 }
             }
