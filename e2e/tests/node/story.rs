@@ -116,7 +116,7 @@ pub async fn k05_a_lost_volume_is_said_by_the_master_and_its_targets(world: &Wor
         let lost = "jsonpath={.status.conditions[?(@.type==\"JournalLost\")].message}";
         wait_until(&format!("{name} says it"), PATIENCE, async || {
             let said = space.kubectl(&["get", name, "--output", lost]);
-            said.contains("is gone with its volume").then_some(())
+            said.contains("the journal").then_some(())
         })
         .await;
     }

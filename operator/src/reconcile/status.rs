@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// How often a resource of which nothing is heard is looked at again.
 const AGAIN: Duration = Duration::from_secs(3600);
+/// For how long what was read of a resource may be from before its status was written.
+const SETTLES: Duration = Duration::from_secs(2);
 
 /// Writes the status if it says something new, and returns when to look again.
 pub(super) async fn report<K: Kind>(
@@ -37,14 +39,14 @@ pub(super) async fn report<K: Kind>(
     let wanted = resource.status(&conditions, around, around.figures.as_ref());
     let before = resource.present_status();
     if wanted == before {
-        return again(applied);
+        return again(applied, id, context);
     }
     if !urgent(&before, &wanted)
         && let Some(written) = context.last_written(id)
         && let Some(wait) = context.settings.figures_written_every.checked_sub(written.elapsed())
     {
-        again(applied)?;
-        return Ok(Action::requeue(wait));
+        let again = again(applied, id, context)?;
+        return Ok(if settles(id, context) { again } else { Action::requeue(wait) });
     }
     context.may_write()?;
     let body = json!({
@@ -66,16 +68,25 @@ pub(super) async fn report<K: Kind>(
     for condition in news(resource.conditions(), &conditions) {
         context.events.tell(&resource.object_ref(&()), condition).await;
     }
-    again(applied)
+    again(applied, id, context)
 }
 
-/// A refused object may be taken later: a quota that was full, a namespace's policy.
-fn again(applied: Result<(), Error>) -> Result<Action, Error> {
+/// When to look again.
+fn again(applied: Result<(), Error>, id: &ResourceId, context: &Context) -> Result<Action, Error> {
     match applied {
-        Ok(()) => Ok(Action::requeue(AGAIN)),
         Err(error) if error.may_pass() => Err(error),
+        _ if settles(id, context) => Ok(Action::requeue(SETTLES)),
+        Ok(()) => Ok(Action::requeue(AGAIN)),
+        // A refused object may be taken later: a quota that was full, a namespace's policy.
         Err(_) => Ok(Action::requeue(Duration::from_secs(30))),
     }
+}
+
+/// Whether what a status was compared with may be from before the last write. One that differs from
+/// what was written then may have been taken for the same, and the arrival of what was written is no
+/// reason to look again.
+fn settles(id: &ResourceId, context: &Context) -> bool {
+    context.last_written(id).is_some_and(|written| written.elapsed() < SETTLES)
 }
 
 /// Whether a change of the status is more than other figures and words.
