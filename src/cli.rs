@@ -50,6 +50,23 @@ pub enum Command {
     Crds,
 }
 
+impl Command {
+    /// The word that calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Standalone(_) => "standalone",
+            Self::Feed(_) => "feed",
+            Self::Target(_) => "target",
+            Self::Operator(_) => "operator",
+            Self::Deliveries(_) => "deliveries",
+            Self::Token(_) => "token",
+            Self::Demo(_) => "demo",
+            Self::Check(_) => "check",
+            Self::Crds => "crds",
+        }
+    }
+}
+
 /// How logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {

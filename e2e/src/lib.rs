@@ -11,6 +11,7 @@
 )]
 
 pub mod cluster;
+mod collector;
 pub mod faults;
 mod lab;
 mod link;
@@ -22,6 +23,7 @@ mod receiver;
 pub mod recorded_master;
 mod standalone;
 
+pub use collector::{Collector, Exported, Place};
 pub use lab::{FinishedBuild, Lab};
 pub use link::Link;
 pub use mailbox::{Mail, Mailbox};

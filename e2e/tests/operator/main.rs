@@ -4,8 +4,10 @@
 mod kills;
 mod life;
 mod optional;
+mod process;
 mod rights;
 mod rules;
 mod says;
 mod silence;
+mod traces;
 mod world;
