@@ -31,6 +31,7 @@ mod names;
 mod reconcile;
 mod run;
 mod settings;
+mod waiting;
 mod watch;
 
 pub use error::{KeyError, RunError};

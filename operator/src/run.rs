@@ -6,12 +6,12 @@ use crate::{
     children::ChildKind,
     context::Context,
     discovery::OptionalKinds,
-    error::Error,
     figures,
     kinds::{Kind, for_every_kind},
     known::ResourceId,
     leader::{Election, Leadership},
     reconcile::reconcile,
+    waiting::Waiting,
     watch::{self, Watch},
 };
 use crds::{HttpPush, MailNotifier, Master, WebStatus};
@@ -26,18 +26,12 @@ use kube::{
     core::error_boundary::DeserializeGuard,
     runtime::{
         applier,
-        controller::{self, Action, Config},
+        controller::{self, Config},
         reflector::{ObjectRef, Store},
     },
 };
 use model::Backoff;
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -198,24 +192,26 @@ async fn control<K: Kind>(
     requests: mpsc::Receiver<ObjectRef<DeserializeGuard<K>>>,
 ) -> Ended {
     let there: Vec<_> = store.state().iter().map(|object| ObjectRef::from_obj(&**object)).collect();
+    let waiting = Arc::new(Waiting::new(K::KIND, context.metrics.clone()));
+    there.iter().for_each(|object| waiting.asked(object.namespace.as_deref(), &object.name));
     let backlog = Arc::new(Backlog::new(context.settings.concurrency));
     let there = Arc::clone(&backlog).hand_on(there);
-    let waiting = Arc::clone(&context);
-    let requests = stream::unfold(requests, move |mut requests| {
-        let context = Arc::clone(&waiting);
-        async move {
-            let request = requests.recv().await?;
-            context.metrics.queued(K::KIND, requests.len());
-            Some((request, requests))
-        }
+    let requests = stream::unfold(requests, |mut requests| async move {
+        let request = requests.recv().await?;
+        Some((request, requests))
     });
-    let queue = stream::select(there, requests).map(Ok::<_, Infallible>);
+    let (asked, begun) = (Arc::clone(&waiting), Arc::clone(&waiting));
+    let queue = stream::select(there, requests).map(move |object| {
+        asked.asked(object.namespace.as_deref(), &object.name);
+        Ok::<_, Infallible>(object)
+    });
     let config = Config::default().debounce(DEBOUNCE).concurrency(context.settings.concurrency);
     let judged = Arc::clone(&context);
     applier(
-        |object: Arc<DeserializeGuard<K>>, context: Arc<Context>| {
+        move |object: Arc<DeserializeGuard<K>>, context: Arc<Context>| {
+            let id = id_of(&object);
+            begun.begun(Some(&id.namespace), &id.name);
             Box::pin(async move {
-                let id = id_of(&object);
                 let done = reconcile(object, Arc::clone(&context)).await;
                 if done.is_ok() {
                     context.failures.forget(&id);
@@ -234,6 +230,7 @@ async fn control<K: Kind>(
             Ok((object, _)) => backlog.done(object.namespace.as_deref(), &object.name),
             // It was deleted before its turn came.
             Err(controller::Error::ObjectNotFound(object)) => {
+                waiting.begun(object.namespace.as_deref(), &object.name);
                 backlog.done(object.namespace.as_deref(), &object.name);
             }
             Err(controller::Error::ReconcilerFailed(error, object)) => {
