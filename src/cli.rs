@@ -1,7 +1,10 @@
 //! The command line: what can be said to the program.
 
+mod label;
+
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use feed::http::token::Right;
+use label::label;
 use model::Position;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -45,6 +48,23 @@ pub enum Command {
     Check(Check),
     /// Print the custom resource definitions as YAML.
     Crds,
+}
+
+impl Command {
+    /// The word that calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Standalone(_) => "standalone",
+            Self::Feed(_) => "feed",
+            Self::Target(_) => "target",
+            Self::Operator(_) => "operator",
+            Self::Deliveries(_) => "deliveries",
+            Self::Token(_) => "token",
+            Self::Demo(_) => "demo",
+            Self::Check(_) => "check",
+            Self::Crds => "crds",
+        }
+    }
 }
 
 /// How logs look.
@@ -252,6 +272,10 @@ pub struct Operator {
     /// Whether StorageClasses are watched, to name a missing one.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, env = "BUILDBOT_STATUS_STORAGE_CLASSES")]
     pub storage_classes: bool,
+    /// A label of the PodMonitors that are made, by which a Prometheus chooses them; may be
+    /// repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    pub pod_monitor_label: Vec<(String, String)>,
     /// Where pods send their traces, such as `http://collector.observability:4318`.
     #[arg(long, value_name = "URL", env = "BUILDBOT_STATUS_POD_OTLP_ENDPOINT")]
     pub otlp_endpoint_for_pods: Option<String>,

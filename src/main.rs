@@ -44,7 +44,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return Err(Failure::Other("TLS is already set up".to_owned()));
     }
-    let telemetry = telemetry::start(cli.log_format, &cli.log)?;
+    let service = format!("buildbot-status-{}", cli.command.name());
+    let telemetry = telemetry::start(&service, cli.log_format, &cli.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -76,6 +76,7 @@ fn settings(arguments: cli::Operator) -> Settings {
         watch_secrets: arguments.watch_secrets,
         storage_classes: arguments.storage_classes,
         network_policies: arguments.network_policies,
+        pod_monitor_labels: arguments.pod_monitor_label.into_iter().collect(),
         pod_otlp_endpoint: arguments.otlp_endpoint_for_pods.filter(|url| !url.is_empty()),
         feeds_at: arguments.feeds_at,
         concurrency: arguments.concurrency,

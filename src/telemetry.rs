@@ -6,9 +6,19 @@ use crate::cli::LogFormat;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use std::env;
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
-    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, dynamic_filter_fn},
+    layer::{Context, SubscriberExt as _},
+    registry::LookupSpan,
+    util::SubscriberInitExt as _,
 };
+
+/// What traces are made of. The exporter's own HTTP client must not trace itself, and kube's
+/// controllers only say again what the operator says.
+const TRACED: &str =
+    "info,kube_client=debug,kube_runtime=off,hyper=off,reqwest=off,h2=off,opentelemetry=off";
 
 /// What keeps telemetry going; [`Telemetry::end`] sends what is still buffered.
 #[must_use = "traces end when this is dropped"]
@@ -38,10 +48,11 @@ pub enum TelemetryError {
 }
 
 /// Sets up logs, and traces where `OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form) is set.
+/// `service` is what the process is called there, unless a variable says otherwise.
 ///
 /// # Errors
 /// [`TelemetryError`] says which setting is wrong.
-pub fn start(format: LogFormat, filter: &str) -> Result<Telemetry, TelemetryError> {
+pub fn start(service: &str, format: LogFormat, filter: &str) -> Result<Telemetry, TelemetryError> {
     let parse = || {
         EnvFilter::try_new(filter)
             .map_err(|source| TelemetryError::Filter { given: filter.to_owned(), source })
@@ -53,12 +64,13 @@ pub fn start(format: LogFormat, filter: &str) -> Result<Telemetry, TelemetryErro
             logs.fmt_fields(plain::Plain).event_format(plain::Plain).with_filter(parse()?).boxed()
         }
     };
-    let tracer = if traces_wanted() { Some(exporter()?) } else { None };
+    let tracer = if traces_wanted() { Some(exporter(service)?) } else { None };
     let traces = tracer.as_ref().map(|provider| {
+        let tracer = provider.tracer("buildbot-status");
+        feed::trace::export_with(tracer.clone());
         tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("buildbot-status"))
-            // The exporter's own HTTP client must not trace itself.
-            .with_filter(EnvFilter::new("info,hyper=off,reqwest=off,h2=off,opentelemetry=off"))
+            .with_tracer(tracer)
+            .with_filter(EnvFilter::new(TRACED).and(dynamic_filter_fn(in_a_reconcile)))
     });
     tracing_subscriber::registry().with(logs).with(traces).try_init()?;
     Ok(Telemetry { tracer })
@@ -74,7 +86,17 @@ fn traces_wanted() -> bool {
         && !is("OTEL_TRACES_EXPORTER", "none")
 }
 
-fn exporter() -> Result<SdkTracerProvider, TelemetryError> {
+/// Of kube's client only the spans of requests that are part of something: a watch and a Lease would
+/// be traces of their own, without end and without news.
+fn in_a_reconcile<S>(metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let of_client = metadata.target().starts_with("kube_client") && *metadata.level() > Level::INFO;
+    !of_client || (metadata.is_span() && context.lookup_current().is_some())
+}
+
+fn exporter(service: &str) -> Result<SdkTracerProvider, TelemetryError> {
     // The exporter's client is a blocking one, which must not be made on a runtime's thread.
     let exporter =
         std::thread::spawn(|| opentelemetry_otlp::SpanExporter::builder().with_http().build())
@@ -83,9 +105,9 @@ fn exporter() -> Result<SdkTracerProvider, TelemetryError> {
             .map_err(|error| TelemetryError::Exporter(error.to_string()))?;
     let mut resource = Resource::builder();
     if env::var_os("OTEL_SERVICE_NAME").is_none() {
-        resource = resource.with_service_name("buildbot-status");
+        resource = resource.with_service_name(service.to_owned());
     }
-    Ok(SdkTracerProvider::builder()
+    Ok(feed::trace::configure(SdkTracerProvider::builder())
         .with_batch_exporter(exporter)
         .with_resource(resource.build())
         .build())

@@ -1,5 +1,5 @@
 //! The Helm charts lie beside this crate; it holds what keeps their generated parts true: the tables of values in
-//! their READMEs, made from the comments in `values.yaml`.
+//! their READMEs, made from the comments in `values.yaml`; and the page of figures that dashboards and alerts ask for.
 //!
 //! ```
 //! let table = charts::values_table("
@@ -13,6 +13,10 @@
 //! assert!(table.contains("| `log.level` | `\"info\"` | A level. |"));
 //! # Ok::<(), charts::TableError>(())
 //! ```
+
+mod figures;
+
+pub use figures::{Figure, PageError, figures};
 
 use serde_json::Value;
 

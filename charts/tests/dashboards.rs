@@ -1,5 +1,5 @@
 //! The dashboards are whole, and ask only for figures and labels that `docs/metrics.md` lists. That the queries
-//! find something is seen in `tests/dashboards.rs` of the program.
+//! find something is seen in `e2e/tests/dashboards.rs`, and of the operator's in `e2e/tests/operator/`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod support;
@@ -23,18 +23,10 @@ fn dashboards() -> Vec<(String, Value)> {
 
 /// Labels by figure.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
-    let word = Regex::new("`([a-z_0-9]+)`").unwrap();
     let page = read(&repository("docs/metrics.md"));
-    let rows = page.lines().filter(|line| line.starts_with("| `"));
-    rows.map(|row| {
-        let cells: Vec<&str> = row.split('|').collect();
-        let name = word.captures(cells[1]).unwrap()[1].to_owned();
-        let mut labels: BTreeSet<String> =
-            word.captures_iter(cells[3]).map(|found| found[1].to_owned()).collect();
-        labels.insert("master".to_owned());
-        (name, labels)
-    })
-    .collect()
+    let figures = charts::figures(&page).unwrap();
+    let labels = |figure: charts::Figure| figure.labels.into_iter().chain(["master".to_owned()]);
+    figures.into_iter().map(|(name, figure)| (name, labels(figure).collect())).collect()
 }
 
 fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {

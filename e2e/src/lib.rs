@@ -11,22 +11,28 @@
 )]
 
 pub mod cluster;
+mod collector;
 pub mod faults;
 mod lab;
 mod link;
 mod mailbox;
 mod manifests;
+mod panels;
 mod process;
+mod prometheus;
 mod proxy;
 mod receiver;
 pub mod recorded_master;
 mod standalone;
 
+pub use collector::{Collector, Exported, Place};
 pub use lab::{FinishedBuild, Lab};
 pub use link::Link;
 pub use mailbox::{Mail, Mailbox};
 pub use manifests::manifests;
+pub use panels::{Asked, panels};
 pub use process::{Process, free_port, python, wait_until};
+pub use prometheus::Prometheus;
 pub use proxy::Proxy;
 pub use receiver::Receiver;
 pub use standalone::{Standalone, binary, figure};

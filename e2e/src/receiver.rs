@@ -12,6 +12,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
 };
+use tokio::sync::watch;
 
 type Shared = Arc<Mutex<Inner>>;
 
@@ -21,6 +22,8 @@ struct Inner {
     refused: Vec<Value>,
     /// Requests with a packet of this event are refused.
     refuse: Option<String>,
+    /// Whether answers wait.
+    hold: watch::Sender<bool>,
 }
 
 /// The server and the packets that came, in the order of arrival.
@@ -59,6 +62,11 @@ impl Receiver {
         self.inner.lock().unwrap().refuse = event.map(str::to_owned);
     }
 
+    /// Holds up every answer to what is taken, or lets them go.
+    pub fn hold(&self, hold: bool) {
+        self.inner.lock().unwrap().hold.send_replace(hold);
+    }
+
     /// Every packet that was refused so far.
     pub fn refused(&self) -> Vec<Value> {
         self.inner.lock().unwrap().refused.clone()
@@ -68,12 +76,17 @@ impl Receiver {
 /// 0.8's form: one field `packets` with a JSON list.
 async fn take(State(inner): State<Shared>, Form(form): Form<HashMap<String, String>>) -> Response {
     let list: Vec<Value> = serde_json::from_str(&form["packets"]).unwrap();
-    let mut inner = inner.lock().unwrap();
-    let refuse = inner.refuse.as_deref();
-    if refuse.is_some_and(|event| list.iter().any(|packet| packet["event"] == event)) {
-        inner.refused.extend(list);
-        return (StatusCode::UNPROCESSABLE_ENTITY, "not that event").into_response();
-    }
-    inner.taken.extend(list);
+    let mut hold = {
+        let mut inner = inner.lock().unwrap();
+        let refuse = inner.refuse.as_deref();
+        if refuse.is_some_and(|event| list.iter().any(|packet| packet["event"] == event)) {
+            inner.refused.extend(list);
+            return (StatusCode::UNPROCESSABLE_ENTITY, "not that event").into_response();
+        }
+        inner.taken.extend(list);
+        inner.hold.subscribe()
+    };
+    // The sender lives as long as the receiver does.
+    let _ = hold.wait_for(|hold| !hold).await;
     StatusCode::OK.into_response()
 }

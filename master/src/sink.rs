@@ -6,7 +6,7 @@ use model::{
     World,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, future::Future};
+use std::{collections::BTreeSet, future::Future, time::SystemTime};
 
 /// Where batches go; the feed's journal.
 pub trait Sink: Send {
@@ -90,6 +90,8 @@ pub struct Batch {
     pub new_database: bool,
     /// Replaces the stored fingerprints.
     pub fingerprints: Option<Vec<Fingerprint>>,
+    /// When the first frame or answer came that this follows from, for traces.
+    pub seen: Option<SystemTime>,
 }
 
 impl Batch {

@@ -1,8 +1,9 @@
 //! Figures about the operator, for Prometheus.
 
-use crate::{children::ChildKind, error::Error};
+use crate::children::ChildKind;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Error, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
 };
 use std::time::Duration;
 
@@ -29,27 +30,44 @@ impl Metrics {
     ///
     /// # Errors
     /// Two figures of one name: a fault of this program.
-    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub fn register(registry: &Registry) -> Result<Self, Error> {
+        Self::build(|collector| registry.register(collector))
+    }
+
+    /// Makes the figures and hands each to `register`.
+    ///
+    /// # Errors
+    /// Those of `register`.
+    pub fn build(
+        mut register: impl FnMut(Box<dyn Collector>) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let name = |name: &str| format!("buildbot_status_operator_{name}");
-        let counter = |short: &str, help: &str, labels: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name(short), help), labels)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
-        let gauge = |short: &str, help: &str, labels: &[&str]| {
-            let gauge = IntGaugeVec::new(Opts::new(name(short), help), labels)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
         let options = HistogramOpts::new(name("reconcile_seconds"), "How long reconciles took.")
             .buckets(SECONDS.to_vec());
         let seconds = HistogramVec::new(options, &["kind"])?;
-        registry.register(Box::new(seconds.clone()))?;
+        register(Box::new(seconds.clone()))?;
         let leader = IntGauge::with_opts(Opts::new(
             name("leader"),
             "Whether this operator holds the Lease, and so writes.",
         ))?;
-        registry.register(Box::new(leader.clone()))?;
+        register(Box::new(leader.clone()))?;
+        let mut gauge = |short: &str, help: &str, labels: &[&str]| {
+            let gauge = IntGaugeVec::new(Opts::new(name(short), help), labels)?;
+            register(Box::new(gauge.clone()))?;
+            Ok::<_, Error>(gauge)
+        };
+        let queue = gauge(
+            "queue_depth",
+            "Resources that a reconcile was asked for and not begun yet.",
+            &["kind"],
+        )?;
+        let resources =
+            gauge("resources", "Resources by whether they are ready.", &["kind", "ready"])?;
+        let mut counter = |short: &str, help: &str, labels: &[&str]| {
+            let counter = IntCounterVec::new(Opts::new(name(short), help), labels)?;
+            register(Box::new(counter.clone()))?;
+            Ok::<_, Error>(counter)
+        };
         Ok(Self {
             reconciles: counter(
                 "reconciles_total",
@@ -57,11 +75,7 @@ impl Metrics {
                 &["kind", "outcome"],
             )?,
             seconds,
-            queue: gauge(
-                "queue_depth",
-                "Resources that a reconcile was asked for and not begun yet.",
-                &["kind"],
-            )?,
+            queue,
             applies: counter(
                 "applies_total",
                 "Objects that were to be applied, by what came of it.",
@@ -69,11 +83,7 @@ impl Metrics {
             )?,
             deletes: counter("deletes_total", "Objects deleted.", &["kind"])?,
             leader,
-            resources: gauge(
-                "resources",
-                "Resources by whether they are ready.",
-                &["kind", "ready"],
-            )?,
+            resources,
             polls: counter(
                 "feed_polls_total",
                 "Feeds asked for their figures, by what came of it.",
@@ -88,8 +98,7 @@ impl Metrics {
         })
     }
 
-    pub(crate) fn reconciled(&self, kind: &str, took: Duration, failed: Option<&Error>) {
-        let outcome = failed.map_or("ok", Error::class);
+    pub(crate) fn reconciled(&self, kind: &str, took: Duration, outcome: &str) {
         self.reconciles.with_label_values(&[kind, outcome]).inc();
         self.seconds.with_label_values(&[kind]).observe(took.as_secs_f64());
     }

@@ -204,8 +204,8 @@ async fn control<K: Kind>(
     applier(
         move |object: Arc<DeserializeGuard<K>>, context: Arc<Context>| {
             begun.begun(&key_of(&object));
+            let id = id_of(&object);
             Box::pin(async move {
-                let id = id_of(&object);
                 let done = reconcile(object, Arc::clone(&context)).await;
                 if done.is_ok() {
                     context.failures.forget(&id);

@@ -1,6 +1,9 @@
 //! What the operator is started with.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Settings of an operator.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub struct Settings {
     pub network_policies: bool,
     /// Whether StorageClasses are watched, to name a missing one.
     pub storage_classes: bool,
+    /// Labels of PodMonitors, by which a Prometheus chooses them.
+    pub pod_monitor_labels: BTreeMap<String, String>,
     /// Where pods send their traces, if anywhere.
     pub pod_otlp_endpoint: Option<String>,
     /// Where feeds are reached from outside the cluster, with `{namespace}` and `{name}` of the
@@ -62,6 +67,7 @@ impl Settings {
             watch_secrets: true,
             network_policies: true,
             storage_classes: true,
+            pod_monitor_labels: BTreeMap::new(),
             pod_otlp_endpoint: None,
             feeds_at: None,
             concurrency: 16,

@@ -9,7 +9,7 @@ use futures_util::{Stream, stream};
 use prometheus::IntGauge;
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::Notify;
 
@@ -31,67 +31,84 @@ pub(crate) struct Waiting {
     depth: IntGauge,
 }
 
+/// A resource is either waiting or handed on.
 #[derive(Debug, Default)]
 struct Inner {
     waiting: HashMap<Key, Turn>,
     first: VecDeque<Key>,
-    /// May hold some that went first since, or were handed on.
+    /// May hold some that went first since.
     later: VecDeque<Key>,
-    /// Handed on and not done, and whether they are begun.
-    handed: HashMap<Key, bool>,
+    handed: HashMap<Key, Handed>,
+}
+
+/// What is known of one that was handed on and is not done.
+#[derive(Debug, Default)]
+struct Handed {
+    begun: bool,
+    /// It is asked for again, and may have been looked at already.
+    again: Option<Turn>,
+}
+
+impl Inner {
+    fn ask(&mut self, key: Key, turn: Turn) {
+        if let Some(handed) = self.handed.get_mut(&key) {
+            handed.again =
+                if turn == Turn::First { Some(turn) } else { handed.again.or(Some(turn)) };
+            return;
+        }
+        match (self.waiting.get(&key), turn) {
+            (Some(Turn::First), _) | (Some(Turn::Later), Turn::Later) => return,
+            (_, Turn::First) => self.first.push_back(key.clone()),
+            (None, Turn::Later) => self.later.push_back(key.clone()),
+        }
+        self.waiting.insert(key, turn);
+    }
+
+    /// The next that is handed on, if one may be: with `room` on their way, none of the later.
+    fn take(&mut self, room: usize) -> Option<Key> {
+        let key = if let Some(key) = self.first.pop_front() {
+            key
+        } else {
+            if self.handed.len() >= room {
+                return None;
+            }
+            loop {
+                let key = self.later.pop_front()?;
+                if self.waiting.get(&key) == Some(&Turn::Later) {
+                    break key;
+                }
+            }
+        };
+        self.waiting.remove(&key);
+        self.handed.insert(key.clone(), Handed::default());
+        Some(key)
+    }
+
+    fn depth(&self) -> usize {
+        let waits = |handed: &&Handed| !handed.begun || handed.again.is_some();
+        self.waiting.len() + self.handed.values().filter(waits).count()
+    }
 }
 
 impl Waiting {
     /// For so many reconciles at a time; as many again may be on their way. `depth` tells how many
-    /// wait.
+    /// wait: asked for, and not begun since.
     pub fn new(concurrency: u16, depth: IntGauge) -> Self {
         let room = usize::from(concurrency).saturating_mul(2).max(2);
         Self { inner: Mutex::default(), more: Notify::new(), room, depth }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tell(&self, inner: &Inner) {
-        let all = inner.waiting.len() + inner.handed.values().filter(|begun| !**begun).count();
-        self.depth.set(i64::try_from(all).unwrap_or(i64::MAX));
+    fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut inner);
+        self.depth.set(i64::try_from(inner.depth()).unwrap_or(i64::MAX));
+        changed
     }
 
     /// Asks for a resource to be reconciled.
     pub fn ask(&self, key: Key, turn: Turn) {
-        let mut inner = self.lock();
-        match (inner.waiting.get(&key), turn) {
-            (Some(Turn::First), _) | (Some(Turn::Later), Turn::Later) => return,
-            (_, Turn::First) => inner.first.push_back(key.clone()),
-            (None, Turn::Later) => inner.later.push_back(key.clone()),
-        }
-        inner.waiting.insert(key, turn);
-        self.tell(&inner);
-        drop(inner);
+        self.change(|inner| inner.ask(key, turn));
         self.more.notify_one();
-    }
-
-    /// The next that is handed on, if one may be.
-    fn take(&self) -> Option<Key> {
-        let mut inner = self.lock();
-        let key = if let Some(key) = inner.first.pop_front() {
-            key
-        } else {
-            if inner.handed.len() >= self.room {
-                return None;
-            }
-            loop {
-                let key = inner.later.pop_front()?;
-                if inner.waiting.get(&key) == Some(&Turn::Later) {
-                    break key;
-                }
-            }
-        };
-        inner.waiting.remove(&key);
-        inner.handed.insert(key.clone(), false);
-        self.tell(&inner);
-        Some(key)
     }
 
     /// Hands resources on, as there is room for them.
@@ -99,8 +116,8 @@ impl Waiting {
         stream::unfold(self, |waiting| async move {
             loop {
                 let more = waiting.more.notified();
-                if let Some(key) = waiting.take() {
-                    return Some((key, Arc::clone(&waiting)));
+                if let Some(key) = waiting.change(|inner| inner.take(waiting.room)) {
+                    return Some((key, waiting));
                 }
                 more.await;
             }
@@ -109,19 +126,20 @@ impl Waiting {
 
     /// A reconcile begins.
     pub fn begun(&self, key: &Key) {
-        let mut inner = self.lock();
-        if let Some(begun) = inner.handed.get_mut(key) {
-            *begun = true;
-        }
-        self.tell(&inner);
+        self.change(|inner| {
+            if let Some(handed) = inner.handed.get_mut(key) {
+                handed.begun = true;
+            }
+        });
     }
 
     /// A reconcile ended, or its resource was gone when its turn came.
     pub fn done(&self, key: &Key) {
-        let mut inner = self.lock();
-        inner.handed.remove(key);
-        self.tell(&inner);
-        drop(inner);
+        self.change(|inner| {
+            if let Some(turn) = inner.handed.remove(key).and_then(|handed| handed.again) {
+                inner.ask(key.clone(), turn);
+            }
+        });
         self.more.notify_one();
     }
 }
@@ -155,6 +173,7 @@ mod tests {
         assert_eq!(depth.get(), 1);
         // It changed while it was reconciled.
         waiting.ask(key("d"), Turn::Later);
+        assert_eq!(depth.get(), 2);
         for name in ["a", "b", "d", "new"] {
             waiting.done(&key(name));
         }

@@ -4,6 +4,7 @@
 
 mod following;
 mod rig;
+mod traces;
 
 use e2e::{Mailbox, Receiver, figure, wait_until};
 use rig::{BUILDER, PATIENCE, Rig, finished, json, printed};

@@ -1,6 +1,8 @@
 //! A master, a feed beside it, and processes of the program that read the feed.
 
-use e2e::{Lab, Mailbox, Process, Receiver, binary, figure, free_port, manifests, wait_until};
+use e2e::{
+    Lab, Link, Mailbox, Process, Receiver, binary, figure, free_port, manifests, wait_until,
+};
 use serde_json::Value;
 use std::{
     fs,
@@ -16,9 +18,13 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// How long a process may take to end in order.
 const END: Duration = Duration::from_secs(15);
 
+/// Variables of processes.
+pub type Environment = Vec<(&'static str, String)>;
+
 /// One process of the program, which can be killed and started again.
 pub struct Part {
     arguments: Vec<String>,
+    environment: Environment,
     output: PathBuf,
     metrics: u16,
     process: Option<Process>,
@@ -26,12 +32,18 @@ pub struct Part {
 
 impl Part {
     /// Starts it, and waits until it is ready.
-    pub async fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
+    pub async fn start(
+        folder: &Path,
+        name: &str,
+        arguments: &[&str],
+        environment: Environment,
+    ) -> Self {
         let metrics = free_port();
         let address = format!("127.0.0.1:{metrics}");
         let arguments = arguments.iter().copied().chain(["--metrics", &address]);
         let mut part = Self {
             arguments: arguments.map(str::to_owned).collect(),
+            environment,
             output: folder.join(format!("{name}.out")),
             metrics,
             process: None,
@@ -41,17 +53,17 @@ impl Part {
         part
     }
 
-    /// kill -9 if it runs, and a new start.
-    pub fn crash(&mut self) {
-        self.process = None; // dropping kills
-        let mut command = Command::new(binary());
-        command.args(&self.arguments);
-        self.process = Some(Process::start(&mut command, &self.output));
-    }
-
     /// kill -9.
     pub fn kill(&mut self) {
         self.process = None; // dropping kills
+    }
+
+    /// kill -9 if it runs, and a new start.
+    pub fn crash(&mut self) {
+        self.kill();
+        let mut command = Command::new(binary());
+        command.args(&self.arguments).envs(self.environment.iter().map(|(n, v)| (n, v)));
+        self.process = Some(Process::start(&mut command, &self.output));
     }
 
     /// The port of its figures.
@@ -90,6 +102,7 @@ pub struct Rig {
     pub mailbox: Mailbox,
     pub receiver: Receiver,
     pub feed: Part,
+    environment: Environment,
     url: String,
     keys: String,
     uid: String,
@@ -98,11 +111,20 @@ pub struct Rig {
 impl Rig {
     /// Starts all; the feed follows the master when this returns.
     pub async fn start() -> Self {
-        Self::start_with(&["--extra-builders", "1"]).await
+        Self::start_in(Environment::new()).await
+    }
+
+    /// As [`Self::start`], with these variables for each process of the program.
+    pub async fn start_in(environment: Environment) -> Self {
+        Self::start_so(&["--extra-builders", "1"], environment).await
     }
 
     /// As [`Self::start`], with a lab made with these arguments.
     pub async fn start_with(lab: &[&str]) -> Self {
+        Self::start_so(lab, Environment::new()).await
+    }
+
+    async fn start_so(lab: &[&str], environment: Environment) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
         let lab = Lab::start(at, 0.1, lab).await;
@@ -119,7 +141,7 @@ impl Rig {
         let listen = format!("127.0.0.1:{}", free_port());
         let arguments =
             ["feed", "-f", &master, "--data", &data, "--keys", &keys, "--listen", &listen];
-        let feed = Part::start(at, "feed", &arguments).await;
+        let feed = Part::start(at, "feed", &arguments, environment.clone()).await;
         let uid = wait_until("the feed says the master's UID", PATIENCE, async || {
             let printed = feed.printed();
             let line = printed.lines().find_map(|line| line.strip_prefix("uid "))?;
@@ -132,7 +154,7 @@ impl Rig {
         })
         .await;
         let url = format!("http://{listen}/");
-        Self { folder, lab, mailbox, receiver, feed, url, keys, uid }
+        Self { folder, lab, mailbox, receiver, feed, environment, url, keys, uid }
     }
 
     fn path(&self, name: &str) -> String {
@@ -170,10 +192,29 @@ impl Rig {
 
     /// Starts a process for the target in the file `manifest`.
     pub async fn target(&self, process: &str, manifest: &str, consumer: &str) -> Part {
+        self.target_by(&self.url, process, manifest, consumer).await
+    }
+
+    /// The same, with the feed at this address.
+    pub async fn target_by(
+        &self,
+        url: &str,
+        process: &str,
+        manifest: &str,
+        consumer: &str,
+    ) -> Part {
         let file = self.path(&format!("{manifest}.yaml"));
         let token = self.token(consumer, &["read", "consume"]);
-        let arguments = ["target", "-f", &file, "--feed", &self.url, "--token-file", &token];
-        Part::start(self.folder.path(), process, &arguments).await
+        let arguments = ["target", "-f", &file, "--feed", url, "--token-file", &token];
+        Part::start(self.folder.path(), process, &arguments, self.environment.clone()).await
+    }
+
+    /// A way to the feed that can be cut, and its address.
+    pub async fn link(&self) -> (Link, String) {
+        let url: reqwest::Url = self.url.parse().unwrap();
+        let link = Link::start(url.port().unwrap()).await;
+        let url = format!("http://127.0.0.1:{}/", link.port());
+        (link, url)
     }
 
     /// `deliveries` with the token of one who manages.

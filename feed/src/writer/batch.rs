@@ -14,7 +14,7 @@ use master::{Batch, Dirty, Fingerprint};
 use model::{Build, Change, Event, Identity, Position, Record, World};
 use redb::WriteTransaction;
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 /// A key of [`WORLD`].
 type WorldKey = (u8, u64);
@@ -68,11 +68,13 @@ pub(crate) struct Prepared {
     rows: Rows,
     fingerprints: Option<Vec<Fingerprint>>,
     new_database: bool,
+    seen: Option<SystemTime>,
 }
 
 impl Prepared {
     pub(crate) fn new(batch: Batch, world: &World) -> Result<Self, StoreError> {
-        let Batch { events, history, history_changes, dirty, new_database, fingerprints } = batch;
+        let Batch { events, history, history_changes, dirty, new_database, fingerprints, seen } =
+            batch;
         Ok(Self {
             events,
             records: Vec::new(),
@@ -81,6 +83,7 @@ impl Prepared {
             rows: Rows::of(world, &dirty, new_database)?,
             fingerprints,
             new_database,
+            seen,
         })
     }
 
@@ -162,6 +165,11 @@ impl Prepared {
     /// Whether what was known of the master's database before is void.
     pub(crate) fn is_new_database(&self) -> bool {
         self.new_database
+    }
+
+    /// When the first of what it follows from was seen of the master.
+    pub(crate) fn seen(&self) -> Option<SystemTime> {
+        self.seen
     }
 
     /// The events, once they are numbered.

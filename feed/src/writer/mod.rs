@@ -29,7 +29,7 @@ use std::{
         atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::sync::oneshot;
 
@@ -189,7 +189,7 @@ impl Writer {
         }
         let ingest = numbered;
         let mut changes = Changes::default();
-        let began = Instant::now();
+        let (began, began_at) = (Instant::now(), SystemTime::now());
         let result = self.shared.store.write(|transaction| {
             changes = Changes::default();
             for (batch, _) in &ingest {
@@ -221,8 +221,8 @@ impl Writer {
                 let listed = changes.install(&self.shared);
                 for (batch, reply) in ingest {
                     metrics.ingested(batch.events());
+                    trace::journaled(batch.events(), batch.seen(), began_at);
                     let fresh = batch.into_fresh();
-                    trace::journaled(fresh.records.iter().map(|(record, _)| &**record));
                     self.shared.publisher.publish(fresh);
                     let _ = reply.send(Ok(()));
                 }

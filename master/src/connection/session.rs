@@ -10,7 +10,10 @@ use crate::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use model::{Event, Live};
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, SystemTime},
+};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -265,6 +268,7 @@ impl<'a, S: Sink> Session<'a, S> {
     /// Feeds the assembler, and gathers what follows.
     fn observe(&mut self, observation: Observation) {
         let effects = self.assembler.observe(observation);
+        self.batch.seen.get_or_insert_with(SystemTime::now);
         self.batch.events.extend(effects.events);
         self.batch.history.extend(effects.history);
         self.batch.history_changes.extend(effects.history_changes);

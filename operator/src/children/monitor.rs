@@ -1,11 +1,12 @@
 //! Has Prometheus read the figures of a resource's pods, where its operator is installed.
 
 use super::{Child, ChildKind, Parent};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-/// The PodMonitor of a resource's pods.
-pub(crate) fn pod_monitor(parent: &Parent) -> Child {
-    parent.child(
+/// The PodMonitor of a resource's pods; `labels` are those by which a Prometheus chooses it.
+pub(crate) fn pod_monitor(parent: &Parent, labels: &BTreeMap<String, String>) -> Child {
+    let mut child = parent.child(
         ChildKind::PodMonitor,
         json!({
             "spec": {
@@ -16,5 +17,13 @@ pub(crate) fn pod_monitor(parent: &Parent) -> Child {
                 ],
             },
         }),
-    )
+    );
+    // The operator knows its objects by its own labels, so those stay as they are.
+    let own = child.body["metadata"]["labels"].take();
+    let mut all = json!(labels);
+    if let (Value::Object(all), Value::Object(own)) = (&mut all, own) {
+        all.extend(own);
+    }
+    child.body["metadata"]["labels"] = all;
+    child
 }

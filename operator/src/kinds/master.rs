@@ -69,7 +69,7 @@ impl Kind for Master {
             children.push(network_policy(&parent, &rules));
         }
         if means.has(ChildKind::PodMonitor) {
-            children.push(pod_monitor(&parent));
+            children.push(pod_monitor(&parent, &means.settings.pod_monitor_labels));
         }
         Ok(children)
     }

@@ -81,7 +81,7 @@ pub(super) fn target_children<K: Kind>(
         children.push(network_policy(&parent, &rules));
     }
     if means.has(children::ChildKind::PodMonitor) {
-        children.push(pod_monitor(&parent));
+        children.push(pod_monitor(&parent, &means.settings.pod_monitor_labels));
     }
     Ok(children)
 }

@@ -15,6 +15,11 @@ fn settings() -> Settings {
     Settings {
         pod_otlp_endpoint: Some("http://collector.observability:4318".to_owned()),
         image_pull_secrets: vec!["operators".to_owned()],
+        pod_monitor_labels: BTreeMap::from([
+            ("release".to_owned(), "prometheus".to_owned()),
+            // The operator's own stay as they are.
+            ("app.kubernetes.io/managed-by".to_owned(), "somebody".to_owned()),
+        ]),
         ..Settings::new("registry.example.org/buildbot-status:1")
     }
 }

@@ -17,25 +17,37 @@ use crate::{context::Context, error::Error, kinds::Kind, known::ResourceId};
 use kube::{ResourceExt as _, core::error_boundary::DeserializeGuard, runtime::controller::Action};
 use std::{sync::Arc, time::Instant};
 
-/// Reconciles a resource.
+/// Reconciles a resource. In traces, the requests to the API server are spans below this one's.
+#[tracing::instrument(
+    name = "reconcile",
+    skip_all,
+    fields(
+        kind = K::KIND,
+        namespace = object.namespace(),
+        name = object.name_any(),
+        outcome = tracing::field::Empty,
+        otel.status_code = tracing::field::Empty,
+    )
+)]
 pub(crate) async fn reconcile<K: Kind>(
     object: Arc<DeserializeGuard<K>>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
     let begin = Instant::now();
-    let outcome = match &object.0 {
+    let result = match &object.0 {
         Ok(resource) => steps(resource, &context).await,
         Err(error) => Err(Error::Unreadable(error.error.clone())),
     };
-    context.metrics.reconciled(K::KIND, begin.elapsed(), outcome.as_ref().err());
-    outcome
+    let outcome = result.as_ref().err().map_or("ok", Error::class);
+    let span = tracing::Span::current();
+    span.record("outcome", outcome);
+    if result.is_err() {
+        span.record("otel.status_code", "ERROR");
+    }
+    context.metrics.reconciled(K::KIND, begin.elapsed(), outcome);
+    result
 }
 
-#[tracing::instrument(
-    name = "reconcile",
-    skip_all,
-    fields(kind = K::KIND, namespace = resource.namespace(), name = resource.name_any())
-)]
 async fn steps<K: Kind>(resource: &K, context: &Context) -> Result<Action, Error> {
     let id =
         ResourceId::new(K::KIND, &resource.namespace().unwrap_or_default(), &resource.name_any());
