@@ -117,7 +117,7 @@ impl Waiting {
             loop {
                 let more = waiting.more.notified();
                 if let Some(key) = waiting.change(|inner| inner.take(waiting.room)) {
-                    return Some((key, waiting));
+                    return Some((key, Arc::clone(&waiting)));
                 }
                 more.await;
             }
