@@ -131,6 +131,10 @@ pub async fn k02_a_kubelet_that_starts_again_finds_its_pods(world: &World) {
         let path = "jsonpath={.items[*].status.containerStatuses[*].restartCount}";
         world.space.kubectl(&["get", "pods", "--selector", MANAGED, "-o", path])
     };
+    wait_until("no pod is ending that was replaced before", PATIENCE, async || {
+        (restarts().split_whitespace().count() == 4).then_some(())
+    })
+    .await;
     let (pods, count) = (all(), restarts());
     assert!(world.space.cluster().kill_component("kubelet"));
     wait_until("the kubelet answers", PATIENCE, async || {
