@@ -14,9 +14,12 @@ use std::{
 };
 use tower::{Layer, Service};
 
-/// Says of each request whether it is never answered.
+/// Says of a request whether it is never answered.
+type Never = dyn Fn(&Request<Body>) -> bool + Send + Sync;
+
+/// Never answers some requests.
 #[derive(Clone)]
-pub struct Silence(Arc<dyn Fn(&Request<Body>) -> bool + Send + Sync>);
+pub struct Silence(Arc<Never>);
 
 impl Silence {
     /// About those requests of which `never` says so. They do not reach the API server.
