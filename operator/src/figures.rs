@@ -270,7 +270,10 @@ async fn forget(
         let path = name.replace('/', "%2F");
         let url = format!("{}v1/consumers/{path}", feed.url);
         match http.delete(url).bearer_auth(&*token).send().await {
-            Ok(answer) if answer.status().is_success() => {
+            Ok(answer)
+                if answer.status().is_success()
+                    || answer.status() == reqwest::StatusCode::NOT_FOUND =>
+            {
                 tracing::info!(
                     namespace = feed.namespace,
                     master = feed.name,

@@ -12,8 +12,25 @@ pub(crate) fn service_account(parent: &Parent) -> Child {
     parent.child(ChildKind::ServiceAccount, json!({ "automountServiceAccountToken": false }))
 }
 
-/// The resource as its pods read it, and as `standalone -f` would: without what the cluster added.
+/// Fields that are about objects in the cluster, and that no process reads: a change of them is no
+/// reason for other pods.
+const OF_THE_CLUSTER: [&str; 8] = [
+    "autoscaling",
+    "disruptionBudget",
+    "egress",
+    "httpRoute",
+    "ingress",
+    "pod",
+    "replicas",
+    "service",
+];
+
+/// The resource as its pods read it, and as `standalone -f` would: without what is the cluster's.
 pub(crate) fn manifest(parent: &Parent, spec: &impl Serialize) -> Value {
+    let mut spec = serde_json::to_value(spec).unwrap_or_default();
+    if let Some(fields) = spec.as_object_mut() {
+        fields.retain(|name, _| !OF_THE_CLUSTER.contains(&name.as_str()));
+    }
     json!({
         "apiVersion": crds::API_VERSION,
         "kind": parent.kind,
@@ -23,7 +40,7 @@ pub(crate) fn manifest(parent: &Parent, spec: &impl Serialize) -> Value {
             // A feed knows its master by it.
             "uid": parent.uid,
         },
-        "spec": serde_json::to_value(spec).unwrap_or_default(),
+        "spec": spec,
     })
 }
 

@@ -5,7 +5,7 @@ use super::Kind;
 use crate::{
     Seeds, Settings,
     children::{ChildKind, Means},
-    reconcile::Around,
+    reconcile::{Around, MasterSeen},
 };
 use crds::{HttpPush, MailNotifier, Master, WebStatus};
 use serde::de::DeserializeOwned;
@@ -41,16 +41,20 @@ fn example<K: DeserializeOwned>(size: &str, name: &str) -> K {
     serde_json::from_value(value).unwrap()
 }
 
+fn master() -> MasterSeen {
+    MasterSeen {
+        namespace: "ci".to_owned(),
+        name: "main".to_owned(),
+        uid: "0e1f".to_owned(),
+        allowed: true,
+    }
+}
+
 /// The objects of a resource as one YAML text.
 fn objects<K: Kind>(resource: &K, secrets: &[&str]) -> String {
     let settings = settings();
     let around = Around {
-        master: Some(crate::reconcile::MasterSeen {
-            namespace: "ci".to_owned(),
-            name: "main".to_owned(),
-            uid: "0e1f".to_owned(),
-            allowed: true,
-        }),
+        master: Some(master()),
         secrets: secrets
             .iter()
             .map(|n| ((*n).to_owned(), Some("7".to_owned())))
@@ -120,12 +124,7 @@ fn k02_a_changed_secret_or_manifest_makes_other_pods_and_the_same_makes_the_same
     let mail: MailNotifier = example("full", "mailnotifier.yaml");
     let pods = |mail: &MailNotifier, version: &str| {
         let around = Around {
-            master: Some(crate::reconcile::MasterSeen {
-                namespace: "ci".to_owned(),
-                name: "main".to_owned(),
-                uid: "0e1f".to_owned(),
-                allowed: true,
-            }),
+            master: Some(master()),
             secrets: [("smtp".to_owned(), Some(version.to_owned()))].into(),
             ..Around::default()
         };
@@ -137,6 +136,24 @@ fn k02_a_changed_secret_or_manifest_makes_other_pods_and_the_same_makes_the_same
     let mut other = mail.clone();
     other.spec.suspend = true;
     assert_ne!(pods(&mail, "7"), pods(&other, "7"));
+}
+
+#[test]
+fn k02_what_only_the_cluster_reads_makes_no_other_pods() {
+    let settings = settings();
+    let around = Around { master: Some(master()), ..Around::default() };
+    let pods = |pages: &WebStatus| {
+        let children = pages.children(&around, &means(&settings)).unwrap();
+        let found = children.into_iter().find(|child| child.kind == ChildKind::Deployment);
+        found.unwrap().body["spec"]["template"].clone()
+    };
+    let pages: WebStatus = example("full", "webstatus.yaml");
+    let mut other = pages.clone();
+    other.spec.replicas += 1;
+    (other.spec.ingress, other.spec.http_route, other.spec.autoscaling) = (None, None, None);
+    assert_eq!(pods(&pages), pods(&other));
+    other.spec.title = Some("Other builds".to_owned());
+    assert_ne!(pods(&pages), pods(&other));
 }
 
 #[test]
