@@ -154,6 +154,7 @@ impl Context {
 
     /// Forgets what was noted of a resource that is gone.
     pub fn forget(&self, id: &ResourceId) {
+        self.failures.forget(id);
         self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         let mut users = self.users_of_secrets.lock().unwrap_or_else(PoisonError::into_inner);
         users.retain(|(namespace, _), users| {

@@ -6,8 +6,7 @@ use crate::{
     context::Context,
     discovery::OptionalKinds,
     figures,
-    kinds::{Key, Kind, for_every_kind},
-    known::ResourceId,
+    kinds::{Kind, for_every_kind, id_of, key_of},
     leader::{Election, Leadership},
     reconcile::reconcile,
     waiting::{Turn, Waiting},
@@ -19,7 +18,7 @@ use futures_util::{
     future::{BoxFuture, ready},
 };
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client,
     api::ListParams,
     core::{DynamicObject, error_boundary::DeserializeGuard},
     runtime::{
@@ -190,7 +189,7 @@ async fn control<K: Kind>(
     waiting: Arc<Waiting>,
 ) -> Ended {
     for object in store.state() {
-        waiting.ask(key_of(&object), Turn::Later);
+        waiting.ask(key_of(&*object), Turn::Later);
     }
     let queue = Arc::clone(&waiting).hand_on().map(|(namespace, name)| {
         let object = ObjectRef::<DeserializeGuard<K>>::new(&name).within(&namespace);
@@ -203,8 +202,8 @@ async fn control<K: Kind>(
     let (begun, judged) = (Arc::clone(&waiting), Arc::clone(&context));
     applier(
         move |object: Arc<DeserializeGuard<K>>, context: Arc<Context>| {
-            begun.begun(&key_of(&object));
-            let id = id_of(&object);
+            begun.begun(&key_of(&*object));
+            let id = id_of::<K>(&*object);
             Box::pin(async move {
                 let done = reconcile(object, Arc::clone(&context)).await;
                 if done.is_ok() {
@@ -213,7 +212,7 @@ async fn control<K: Kind>(
                 done
             })
         },
-        move |object, error, _| judged.failures.again(&id_of(&object), error),
+        move |object, error, _| judged.failures.again(&id_of::<K>(&*object), error),
         context,
         store,
         Box::pin(queue),
@@ -240,14 +239,6 @@ async fn control<K: Kind>(
     })
     .await;
     (K::KIND, Ok(()))
-}
-
-fn key_of<K: Kind>(object: &DeserializeGuard<K>) -> Key {
-    (object.namespace().unwrap_or_default(), object.name_any())
-}
-
-fn id_of<K: Kind>(object: &DeserializeGuard<K>) -> ResourceId {
-    ResourceId::new(K::KIND, &object.namespace().unwrap_or_default(), &object.name_any())
 }
 
 /// Waits until the API server knows the kinds.

@@ -16,6 +16,7 @@ pub(crate) use targets::feed_url;
 
 use crate::{
     children::{Child, Means, Parent},
+    known::ResourceId,
     reconcile::{Around, Figures, Problem},
 };
 use crds::MasterRef;
@@ -87,6 +88,17 @@ pub(crate) trait Kind:
             component: Self::COMPONENT,
         }
     }
+}
+
+/// Which resource an object of a kind is, whether it can be read or not.
+pub(crate) fn id_of<K: Kind>(object: &impl kube::ResourceExt) -> ResourceId {
+    let (namespace, name) = key_of(object);
+    ResourceId::new(K::KIND, &namespace, &name)
+}
+
+/// Namespace and name of an object.
+pub(crate) fn key_of(object: &impl kube::ResourceExt) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
 }
 
 /// The port of an `http://` or `https://` address.

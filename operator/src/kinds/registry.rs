@@ -1,10 +1,7 @@
 //! The kinds that are reconciled, each with the store of its resources and a way to have one
 //! reconciled.
 
-use super::{
-    Kind,
-    index::{ByMaster, Key},
-};
+use super::{Kind, id_of, index::ByMaster, key_of};
 use crate::{
     Metrics,
     known::ResourceId,
@@ -12,7 +9,6 @@ use crate::{
 };
 use crds::{HttpPush, MailNotifier, Master, WebStatus};
 use kube::{
-    ResourceExt as _,
     core::error_boundary::DeserializeGuard,
     runtime::{
         reflector::{ObjectRef, Store, store::Writer},
@@ -58,7 +54,7 @@ impl<K: Kind> Entry<K> {
     pub fn note(&self, event: &Event<DeserializeGuard<K>>) {
         match event {
             Event::Apply(object) => note(&mut self.by_master(), object),
-            Event::Delete(object) => self.by_master().remove(&key(object)),
+            Event::Delete(object) => self.by_master().remove(&key_of(object)),
             Event::InitDone => {
                 let mut index = ByMaster::default();
                 for object in self.store.state() {
@@ -96,16 +92,12 @@ impl<K: Kind> Entry<K> {
     }
 }
 
-fn key<K: Kind>(object: &DeserializeGuard<K>) -> Key {
-    (object.namespace().unwrap_or_default(), object.name_any())
-}
-
 fn note<K: Kind>(index: &mut ByMaster, object: &DeserializeGuard<K>) {
     match object.0.as_ref().ok().and_then(master_of) {
         Some((namespace, name)) => {
-            index.set(key(object), (namespace.to_owned(), name.to_owned()));
+            index.set(key_of(object), (namespace.to_owned(), name.to_owned()));
         }
-        None => index.remove(&key(object)),
+        None => index.remove(&key_of(object)),
     }
 }
 
@@ -118,9 +110,8 @@ pub(crate) fn master_of<K: Kind>(resource: &K) -> Option<(&str, &str)> {
 
 impl TargetSeen {
     fn of<K: Kind>(resource: &K, master_namespace: &str) -> Self {
-        let own = resource.meta().namespace.as_deref().unwrap_or_default();
         Self {
-            id: ResourceId::new(K::KIND, own, &resource.name_any()),
+            id: id_of::<K>(resource),
             consumer: resource.consumer(master_namespace),
             ready: crate::reconcile::is_ready(resource.conditions()),
         }

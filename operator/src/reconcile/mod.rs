@@ -13,7 +13,11 @@ pub(crate) use dereference::MasterSeen;
 pub(crate) use dereference::{Around, Figures};
 pub(crate) use validate::Problem;
 
-use crate::{context::Context, error::Error, kinds::Kind, known::ResourceId};
+use crate::{
+    context::Context,
+    error::Error,
+    kinds::{Kind, id_of},
+};
 use kube::{ResourceExt as _, core::error_boundary::DeserializeGuard, runtime::controller::Action};
 use std::{sync::Arc, time::Instant};
 
@@ -49,8 +53,7 @@ pub(crate) async fn reconcile<K: Kind>(
 }
 
 async fn steps<K: Kind>(resource: &K, context: &Context) -> Result<Action, Error> {
-    let id =
-        ResourceId::new(K::KIND, &resource.namespace().unwrap_or_default(), &resource.name_any());
+    let id = id_of::<K>(resource);
     // Its objects go with it; only a Master waits for those who name it.
     if resource.meta().deletion_timestamp.is_some() && !in_use::keeps(resource) {
         return Ok(Action::await_change());

@@ -3,7 +3,7 @@
 use super::{FirstLists, Watch, config, events, failed};
 use crate::{
     context::Context,
-    kinds::{Entry, Kind, Registry, master_of},
+    kinds::{Entry, Kind, Registry, id_of, key_of, master_of},
     known::ResourceId,
 };
 use crds::Master;
@@ -69,9 +69,7 @@ pub(crate) fn resources<K: Kind>(
                         "{} is gone",
                         object.name_any()
                     );
-                    let (namespace, name) =
-                        (object.namespace().unwrap_or_default(), object.name_any());
-                    context.forget(&ResourceId::new(K::KIND, &namespace, &name));
+                    context.forget(&id_of::<K>(&object));
                     changed(&object, None, &context);
                 }
                 Event::InitDone if first.is_complete() => context.poke_all(),
@@ -98,8 +96,8 @@ fn changed<K: Kind>(
     before: Option<&DeserializeGuard<K>>,
     context: &Context,
 ) {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    context.registry.poke_first(&ResourceId::new(K::KIND, &namespace, &name));
+    context.registry.poke_first(&id_of::<K>(object));
+    let (namespace, name) = key_of(object);
     let Ok(resource) = &object.0 else { return };
     match master_of(resource) {
         None => {
