@@ -49,7 +49,9 @@ pub fn run(cache: &Cache, arguments: &[String]) -> Result<(), Failure> {
     // Built with the tests: tests that start the program need not build it once more.
     command.env("BUILDBOT_STATUS", cache.target().join("debug/buildbot-status"));
     let begin = Instant::now();
-    let (tests, fine) = test(command)?;
+    // Where a test waits, the message says; a trace through the runtime's functions says no more.
+    command.env("RUST_BACKTRACE", "0");
+    let (Parser { suites: tests, panics, .. }, fine) = test(command)?;
     let total = begin.elapsed();
     if !fine {
         failures.push("cargo test".to_owned());
@@ -58,6 +60,9 @@ pub fn run(cache: &Cache, arguments: &[String]) -> Result<(), Failure> {
         tests.iter().fold((0, 0, 0), |(p, f, s), t| (p + t.passed, f + t.failed, s + t.skipped));
     suites.extend(tests);
     print!("{}", table(&suites, total));
+    if !fine {
+        print!("{}", panics.concat());
+    }
     println!("{} passed, {} failed, {} skipped", counts.0, counts.1, counts.2);
     if failures.is_empty() { Ok(()) } else { Err(format!("failed: {}", failures.join(", "))) }
 }
@@ -84,7 +89,7 @@ fn deny(cache: &Cache) -> (bool, Duration) {
 }
 
 /// Runs the tests; what they print goes on to the terminal while it is read.
-fn test(mut command: Command) -> Result<(Vec<Suite>, bool), Failure> {
+fn test(mut command: Command) -> Result<(Parser, bool), Failure> {
     let broken = |error: std::io::Error| format!("cargo test: {error}");
     let (reader, writer) = pipe().map_err(broken)?;
     command.stdout(writer.try_clone().map_err(broken)?).stderr(writer);
@@ -97,7 +102,7 @@ fn test(mut command: Command) -> Result<(Vec<Suite>, bool), Failure> {
         parser.line(&line);
     }
     let status = child.wait().map_err(broken)?;
-    Ok((parser.suites, status.success()))
+    Ok((parser, status.success()))
 }
 
 /// Reads what `cargo test` prints.
@@ -105,11 +110,27 @@ fn test(mut command: Command) -> Result<(Vec<Suite>, bool), Failure> {
 struct Parser {
     name: String,
     suites: Vec<Suite>,
+    /// Where tests panicked and what they said, so that the end of a long output tells why it failed.
+    panics: Vec<String>,
+    /// Lines of the last panic that may still come.
+    more: usize,
 }
+
+/// How much of a panic's message is told again at the end.
+const LINES: usize = 4;
 
 impl Parser {
     fn line(&mut self, line: &str) {
         let line = line.trim();
+        if line.starts_with("thread '") && line.contains("panicked at ") {
+            self.panics.push(format!("{}: {line}\n", self.name));
+            self.more = LINES;
+        } else if self.more > 0 && !line.is_empty() && !line.starts_with("note: ") {
+            self.more -= 1;
+            self.panics.extend([format!("    {line}\n")]);
+        } else {
+            self.more = 0;
+        }
         if let Some(rest) = line.strip_prefix("Running ") {
             self.name = binary(rest);
         } else if let Some(name) = line.strip_prefix("Doc-tests ") {
@@ -169,6 +190,23 @@ fn table(suites: &[Suite], total: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn panics_are_kept_with_the_suite_and_the_first_lines_of_what_they_say() {
+        let mut parser = Parser::default();
+        for line in [
+            "     Running tests/real_master.rs (/c/debug/deps/real_master-aa)",
+            "thread 'it_waits' (7) panicked at e2e/src/process.rs:97:9:",
+            "waited 180 s in vain: a mail",
+            "note: run with `RUST_BACKTRACE=1`",
+            "test it_waits ... FAILED",
+        ] {
+            parser.line(line);
+        }
+        let said = "tests/real_master.rs: thread 'it_waits' (7) panicked at e2e/src/process.rs:97:9:\n    \
+                    waited 180 s in vain: a mail\n";
+        assert_eq!(parser.panics.concat(), said);
+    }
 
     #[test]
     fn what_cargo_prints_becomes_rows_with_counts_and_seconds() {

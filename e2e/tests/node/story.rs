@@ -121,6 +121,18 @@ pub async fn k05_a_lost_volume_is_said_by_the_master_and_its_targets(world: &Wor
         .await;
     }
     world.all_ready();
+    // A journal that begins knows nothing of what was built before the feed reached the master.
+    let namespace = space.name();
+    let figures =
+        format!("/api/v1/namespaces/{namespace}/pods/buildbot-feed-main-0:9464/proxy/metrics");
+    wait_until("the new feed follows the master", PATIENCE, async || {
+        let text = space.try_kubectl(&["get", "--raw", &figures]).ok()?;
+        let connected = |line: &str| {
+            line.starts_with("buildbot_status_master_connected") && line.ends_with(" 1")
+        };
+        text.lines().any(connected).then_some(())
+    })
+    .await;
     world.a_change_is_told().await;
 }
 

@@ -85,9 +85,12 @@ async fn k07_an_event_that_is_delivered_once_more_after_a_kill_keeps_its_trace()
     .await;
     // Journaled once, pushed twice.
     assert_eq!(collector.spans().into_iter().filter(of_event).count(), 1);
-    let packets = rig.receiver.packets();
-    let same = packets.iter().filter(|packet| packet["id"] == packets[0]["id"]).count();
-    assert_eq!(same, 2, "{packets:#?}");
+    let same = || {
+        let packets = rig.receiver.packets();
+        packets.iter().filter(|packet| packet["id"] == packets[0]["id"]).count()
+    };
+    wait_until("the first packet comes again", PATIENCE, async || (same() > 1).then_some(())).await;
+    assert_eq!(same(), 2, "{:#?}", rig.receiver.packets());
     push.end().await;
     rig.end().await;
 }
