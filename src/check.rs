@@ -6,16 +6,19 @@ use crate::{
     demo,
     fail::Failure,
     plan::{self, MasterPlan},
-    running::{self, about::about, sinks},
+    running::{self, StartError, about::about, make},
     standalone,
 };
-use crds::manifest::LoadOptions;
-use crds::secrets::{Secret, SecretSource};
+use crds::{
+    manifest::{LoadOptions, Resource},
+    secrets::{Secret, SecretSource},
+};
 use feed::{Feed, Item, SnapshotLimits};
 use master::PlayOptions;
 use model::{Build, World};
 use std::{fmt::Write as _, path::Path};
-use targets::Preview;
+use targets::{About, Preview};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Validates, and prints what would be said.
@@ -40,11 +43,9 @@ pub async fn check(arguments: Check) -> Result<(), Failure> {
         };
         let _ = writeln!(
             text,
-            "Master {}: {} pages, {} mail, {} push; asked about {origin} last {} builds",
+            "Master {}: {}; asked about {origin} last {} builds",
             plan.name,
-            plan.pages.len(),
-            plan.mails.len(),
-            plan.pushes.len(),
+            numbers(plan),
             builds.len(),
         );
         say(&mut text, &mut failures, plan, &manifests.secrets, world, builds);
@@ -111,23 +112,9 @@ fn say(
     builds: &[Build],
 ) {
     let about = about(world.clone(), &plan.links()).fixed();
-    for resource in &plan.mails {
-        let secrets = stand_in(secrets, resource.spec.smtp_password_secret_ref.as_ref());
-        let mut resource = resource.clone();
-        resource.spec.ca_secret_ref = None;
-        let name = &resource.metadata.name;
-        match sinks::mail(&plan.namespace, &resource, &secrets, about.clone()) {
-            Ok(target) => each(text, "MailNotifier", name, builds, |build| target.preview(build)),
-            Err(failure) => failures.push(failure.to_string()),
-        }
-    }
-    for resource in &plan.pushes {
-        let secrets = stand_in(secrets, resource.spec.authorization_secret_ref.as_ref());
-        let mut resource = resource.clone();
-        resource.spec.ca_secret_ref = None;
-        let name = &resource.metadata.name;
-        match sinks::push(&resource, &secrets, about.clone()) {
-            Ok(target) => each(text, "HttpPush", name, builds, |build| target.preview(build)),
+    for resource in &plan.targets {
+        match previewer(resource, &plan.namespace, secrets, about.clone()) {
+            Ok(preview) => each(text, resource, builds, preview),
             Err(failure) => failures.push(failure.to_string()),
         }
     }
@@ -137,6 +124,48 @@ fn say(
             failures.push(format!("WebStatus {name:?}: {error}"));
         }
     }
+}
+
+/// What a target would say of a build.
+type Previewer = Box<dyn Fn(&Build) -> Vec<Preview>>;
+
+/// Makes the target that a resource describes, to be asked only: credentials that are not at hand
+/// are stood in for, and certificates left out.
+fn previewer(
+    resource: &Resource,
+    namespace: &str,
+    secrets: &SecretSource,
+    about: watch::Receiver<About>,
+) -> Result<Previewer, StartError> {
+    Ok(match resource.clone() {
+        Resource::MailNotifier(mut mail) => {
+            let secrets = stand_in(secrets, mail.spec.smtp_password_secret_ref.as_ref());
+            mail.spec.ca_secret_ref = None;
+            let target = make::mail(namespace, &mail, &secrets, about)?;
+            Box::new(move |build| target.preview(build))
+        }
+        Resource::HttpPush(mut push) => {
+            let secrets = stand_in(secrets, push.spec.authorization_secret_ref.as_ref());
+            push.spec.ca_secret_ref = None;
+            let target = make::http_push(&push, &secrets, about)?;
+            Box::new(move |build| target.preview(build))
+        }
+        Resource::Master(_) | Resource::WebStatus(_) => Box::new(|_| Vec::new()),
+    })
+}
+
+/// How many resources of each kind a plan has: `1 WebStatus, 2 MailNotifier`.
+fn numbers(plan: &MasterPlan) -> String {
+    let pages = (!plan.pages.is_empty()).then_some(("WebStatus", plan.pages.len()));
+    let mut numbers: Vec<(&str, usize)> = pages.into_iter().collect();
+    for kind in plan.targets.iter().map(Resource::kind) {
+        match numbers.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, number)) => *number += 1,
+            None => numbers.push((kind, 1)),
+        }
+    }
+    let texts: Vec<String> = numbers.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    if texts.is_empty() { "nothing is told of it".to_owned() } else { texts.join(", ") }
 }
 
 /// A Secret that is not at hand is stood in for: nothing is sent.
@@ -153,12 +182,11 @@ fn stand_in(secrets: &SecretSource, reference: Option<&crds::SecretKeyRef>) -> S
 
 fn each(
     text: &mut String,
-    kind: &str,
-    name: &Option<String>,
+    resource: &Resource,
     builds: &[Build],
     preview: impl Fn(&Build) -> Vec<Preview>,
 ) {
-    let _ = writeln!(text, "\n{kind} {}", name.as_deref().unwrap_or_default());
+    let _ = writeln!(text, "\n{} {}", resource.kind(), resource.name());
     for build in builds {
         for said in preview(build) {
             let what = build.outcome.map_or("running", model::Outcome::word);

@@ -12,7 +12,7 @@ use crate::{
 };
 use crds::{
     Listen,
-    manifest::{self, LoadOptions},
+    manifest::{self, LoadOptions, Resource},
 };
 use flate2::read::GzDecoder;
 use master::{PlayOptions, Recording};
@@ -89,8 +89,10 @@ pub async fn demo(arguments: Demo) -> Result<(), Failure> {
                     interface: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
                 };
             }
-            for push in &mut plan.pushes {
-                push.spec.server_url = format!("http://{receiver}/push");
+            for target in &mut plan.targets {
+                if let Resource::HttpPush(push) = target {
+                    push.spec.server_url = format!("http://{receiver}/push");
+                }
             }
             let origin = Origin::Recording(recording.clone(), options.clone());
             running.start(&plan, &manifests.secrets, &data, origin).await?;

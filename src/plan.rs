@@ -1,7 +1,7 @@
 //! What is to run: documents sorted by the master that they are about. Pure.
 
 use crds::{
-    HttpPush, Listen, MailNotifier, Master, WebStatus,
+    Listen, Master, WebStatus,
     manifest::{Document, Resource},
 };
 use model::Links;
@@ -18,10 +18,8 @@ pub struct MasterPlan {
     pub master: Master,
     /// Pages.
     pub pages: Vec<WebStatus>,
-    /// Mail.
-    pub mails: Vec<MailNotifier>,
-    /// Pushes.
-    pub pushes: Vec<HttpPush>,
+    /// Targets that send.
+    pub targets: Vec<Resource>,
 }
 
 /// Why documents can't run together.
@@ -34,8 +32,8 @@ pub enum PlanError {
     NoMaster,
     /// More or less than one target, where one is run.
     #[error(
-        "a target runs one WebStatus, MailNotifier or HttpPush, and the documents have {found}: \
-         run a target for each, or a standalone for all"
+        "a target runs one resource that is no Master, and the documents have {found}: run a target \
+         for each, or a standalone for all"
     )]
     NotOne {
         /// What there is.
@@ -73,8 +71,7 @@ pub fn plan(documents: Vec<Document>) -> Result<Vec<MasterPlan>, PlanError> {
                 namespace: namespace_of(&document.resource),
                 master: master.clone(),
                 pages: Vec::new(),
-                mails: Vec::new(),
-                pushes: Vec::new(),
+                targets: Vec::new(),
             });
         }
     }
@@ -93,8 +90,7 @@ pub fn plan(documents: Vec<Document>) -> Result<Vec<MasterPlan>, PlanError> {
         match document.resource {
             Resource::Master(_) => {}
             Resource::WebStatus(page) => plan.pages.push(page),
-            Resource::MailNotifier(mail) => plan.mails.push(mail),
-            Resource::HttpPush(push) => plan.pushes.push(push),
+            target => plan.targets.push(target),
         }
     }
     Ok(plans)

@@ -4,11 +4,12 @@
 //! targets, each a task of its own, so that one that is slow or fails costs only itself.
 
 pub mod about;
+pub mod make;
 mod mending;
 mod origin;
 mod pages;
 mod reports;
-pub mod sinks;
+mod sinks;
 
 pub use mending::Mending;
 pub use origin::Origin;
@@ -17,9 +18,8 @@ pub use pages::Pages;
 use self::reports::Reporter;
 use crate::{health::Health, plan::MasterPlan};
 use crds::{
-    SecretKeyRef,
     manifest::{ObjectMeta, Resource},
-    secrets::{Secret, SecretError, SecretSource},
+    secrets::{SecretError, SecretSource},
 };
 use feed::{
     AnyFeed, Fault, Feed,
@@ -142,15 +142,10 @@ impl Running {
         };
         // Consumers are opened before the first event is journaled: a new one starts at the
         // head, and must not start behind what it should have seen.
-        for mail in &plan.mails {
-            let place = reading.place(&mail.metadata);
-            let reporter = self.reporter_of(&reader, "MailNotifier", &place);
-            self.start_mail(&reading, mail, &reporter).await?;
-        }
-        for push in &plan.pushes {
-            let place = reading.place(&push.metadata);
-            let reporter = self.reporter_of(&reader, "HttpPush", &place);
-            self.start_push(&reading, push, &reporter).await?;
+        for target in &plan.targets {
+            let place = reading.place(target.metadata());
+            let reporter = self.reporter_of(&reader, target.kind(), &place);
+            self.start_target(&reading, target, &reporter).await?;
         }
         for page in &plan.pages {
             let place = reading.place(&page.metadata);
@@ -202,13 +197,8 @@ impl Running {
         loop {
             let started = match (resource, &reading) {
                 (Resource::WebStatus(page), _) => self.start_pages(&feed, page).await,
-                (Resource::MailNotifier(mail), Some(reading)) => {
-                    self.start_mail(reading, mail, &reporter).await
-                }
-                (Resource::HttpPush(push), Some(reading)) => {
-                    self.start_push(reading, push, &reporter).await
-                }
-                (Resource::Master(_), _) | (_, None) => Ok(()),
+                (target, Some(reading)) => self.start_target(reading, target, &reporter).await,
+                (_, None) => Ok(()),
             };
             let Err(error) = started else { break };
             let Some(fault) = error.fault() else { return Err(error) };
@@ -284,12 +274,7 @@ impl Running {
 
     /// What the process of a resource says of itself.
     fn reporter_of(&mut self, feed: &AnyFeed, kind: &'static str, name: &str) -> Reporter {
-        let known_as = match kind {
-            "MailNotifier" => "mail",
-            "HttpPush" => "http_push",
-            _ => "pages",
-        };
-        self.reporter(feed, sinks::consumer_name(known_as, name), kind)
+        self.reporter(feed, sinks::consumer_name(make::word(kind), name), kind)
     }
 
     /// Has the origin's events journaled.
@@ -398,30 +383,4 @@ pub async fn open(
             reason: format!("the journal could not be opened: {ended}"),
         }),
     }
-}
-
-/// What `read` makes of the Secret that a field refers to.
-fn secret<T>(
-    (kind, name, field): (&'static str, &str, &'static str),
-    reference: &SecretKeyRef,
-    secrets: &SecretSource,
-    read: impl FnOnce(&Secret) -> Result<T, SecretError>,
-) -> Result<T, StartError> {
-    secrets.get(reference).and_then(|secret| read(&secret)).map_err(|error| StartError::Secret {
-        kind,
-        name: name.to_owned(),
-        field,
-        source: Box::new(error),
-    })
-}
-
-/// A Secret's value as text.
-fn as_text(secret: &Secret) -> Result<String, SecretError> {
-    secret.expose().map(str::to_owned)
-}
-
-/// A Secret's value as bytes.
-#[allow(clippy::unnecessary_wraps, reason = "one of two ways to read a Secret, as `as_text` is")]
-fn as_bytes(secret: &Secret) -> Result<Vec<u8>, SecretError> {
-    Ok(secret.expose_bytes().to_vec())
 }

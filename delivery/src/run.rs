@@ -150,7 +150,26 @@ impl<T: Target, A: Acks> Line<T, A> {
             // An error means that the one before dropped its end: it is done.
             let _ = before.await;
         }
-        let mut message = match self.target.compose(record) {
+        let mut backoff = self.options.backoff;
+        let facts = loop {
+            let gather = self.target.gather(record);
+            let limit = self.options.attempt_timeout;
+            match attempt::within(limit, &self.target.secrets(), gather).await {
+                Ok(facts) => break facts,
+                Err(SendError::Permanent(text)) => {
+                    return self.bury(record, "gather", &text, 0).await;
+                }
+                Err(error) if age(record) > self.options.max_age => {
+                    return self.bury(record, "expired", &error.to_string(), 0).await;
+                }
+                Err(error) => {
+                    let delay = backoff.next_wait();
+                    tracing::info!(%error, ?delay, "what the message needs is asked for again later");
+                    tokio::time::sleep(delay).await;
+                }
+            }
+        };
+        let mut message = match self.target.compose(record, facts) {
             Ok(Some(message)) => message,
             Ok(None) => return self.skip(record, "nobody", 0).await,
             Err(error) => return self.bury(record, "compose", &error.0, 0).await,

@@ -19,9 +19,13 @@ pub const MESSAGES: &str = "messages";
 
 /// A sink that sends one message a record.
 ///
-/// `decide` and `compose` depend on nothing but the record and the settings: no clock, no random
-/// numbers, no counters. That is what makes a message after a crash the same message.
+/// `decide` and `compose` depend on nothing but the record, the settings and what was gathered: no
+/// clock, no random numbers, no counters. That is what makes a message after a crash the same
+/// message.
 pub trait Target: Send + Sync + 'static {
+    /// What a message needs beside its record: log texts, the builds of a buildset. `()` where the
+    /// record is enough.
+    type Facts: Default + Send + 'static;
     /// What is sent. Kept over the attempts, so `send` may note in it what is done already.
     type Message: Send + 'static;
 
@@ -31,11 +35,26 @@ pub trait Target: Send + Sync + 'static {
     /// Whether the record is of interest.
     fn decide(&self, record: &Record) -> bool;
 
+    /// Asks the feed's bounded past for what [`Self::compose`] needs.
+    ///
+    /// # Errors
+    /// [`SendError::Permanent`] makes the record a dead letter; after any other it is asked again.
+    fn gather(
+        &self,
+        _record: &Record,
+    ) -> impl Future<Output = Result<Self::Facts, SendError>> + Send {
+        async { Ok(Self::Facts::default()) }
+    }
+
     /// What to say of it; `None` if it turns out that there is nobody to say it to.
     ///
     /// # Errors
     /// [`ComposeError`] makes the record a dead letter.
-    fn compose(&self, record: &Record) -> Result<Option<Self::Message>, ComposeError>;
+    fn compose(
+        &self,
+        record: &Record,
+        facts: Self::Facts,
+    ) -> Result<Option<Self::Message>, ComposeError>;
 
     /// What an attempt takes from the budget of the target's credential.
     fn cost(&self, _message: &Self::Message) -> Cost {
@@ -114,6 +133,7 @@ pub trait BatchTarget: Send + Sync + 'static {
 
 /// A target that outlives one run of its loop.
 impl<T: Target> Target for Arc<T> {
+    type Facts = T::Facts;
     type Message = T::Message;
 
     fn kind(&self) -> &'static str {
@@ -124,8 +144,16 @@ impl<T: Target> Target for Arc<T> {
         T::decide(self, record)
     }
 
-    fn compose(&self, record: &Record) -> Result<Option<Self::Message>, ComposeError> {
-        T::compose(self, record)
+    async fn gather(&self, record: &Record) -> Result<Self::Facts, SendError> {
+        T::gather(self, record).await
+    }
+
+    fn compose(
+        &self,
+        record: &Record,
+        facts: Self::Facts,
+    ) -> Result<Option<Self::Message>, ComposeError> {
+        T::compose(self, record, facts)
     }
 
     fn cost(&self, message: &Self::Message) -> Cost {

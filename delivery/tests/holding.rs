@@ -48,6 +48,7 @@ fn id(record: &Record) -> u64 {
 }
 
 impl Target for Noting {
+    type Facts = ();
     type Message = u64;
 
     fn kind(&self) -> &'static str {
@@ -58,7 +59,7 @@ impl Target for Noting {
         true
     }
 
-    fn compose(&self, record: &Record) -> Result<Option<u64>, ComposeError> {
+    fn compose(&self, record: &Record, (): ()) -> Result<Option<u64>, ComposeError> {
         Ok(Some(id(record)))
     }
 

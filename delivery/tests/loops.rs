@@ -45,6 +45,7 @@ async fn answer(peer: &Peer, seen: &[Seen]) -> Result<(), SendError> {
 }
 
 impl Target for Single {
+    type Facts = ();
     type Message = Seen;
 
     fn kind(&self) -> &'static str {
@@ -59,7 +60,7 @@ impl Target for Single {
         true
     }
 
-    fn compose(&self, record: &Record) -> Result<Option<Seen>, ComposeError> {
+    fn compose(&self, record: &Record, (): ()) -> Result<Option<Seen>, ComposeError> {
         Ok(Some(seen(record)))
     }
 
@@ -150,6 +151,7 @@ struct Refusing {
 }
 
 impl Target for Refusing {
+    type Facts = ();
     type Message = ();
 
     fn kind(&self) -> &'static str {
@@ -160,7 +162,7 @@ impl Target for Refusing {
         true
     }
 
-    fn compose(&self, _: &Record) -> Result<Option<()>, ComposeError> {
+    fn compose(&self, _: &Record, (): ()) -> Result<Option<()>, ComposeError> {
         Ok(Some(()))
     }
 

@@ -31,6 +31,10 @@ pub struct Buildset {
     pub parent_build: Option<BuildId>,
     /// The build that it repeats.
     pub rebuilt_build: Option<BuildId>,
+    /// Its builds that were journaled as finished, in that order, those that were retried among
+    /// them. Only the end of a buildset tells them; a build's own buildset has none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub builds: Vec<BuildId>,
 }
 
 /// A request for one build on one builder: `/api/v2/buildrequests/N`.

@@ -1,6 +1,9 @@
 //! Where a master's events come from: the master at its address, or a recording of one.
 
-use super::{StartError, as_bytes, as_text, secret};
+use super::{
+    StartError,
+    make::{as_bytes, as_text, secret},
+};
 use crate::plan::MasterPlan;
 use crds::secrets::SecretSource;
 use master::{Client, LogSource, Login, MasterState, PlayOptions, Recording, Settings, StateKind};

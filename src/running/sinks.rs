@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Reading, Running, StartError, as_bytes, as_text, reports::Reporter, secret};
-use crds::{CatchUp, HttpPush, MailNotifier, secrets::SecretSource};
-use delivery::RunError;
+use super::{
+    Reading, Running, StartError,
+    make::{self, settings},
+    reports::Reporter,
+};
+use crds::{CatchUp, manifest::Resource};
+use delivery::{BatchTarget, RunError, Target, TargetState};
 use feed::{AnyConsumer, AnyFeed, ConsumerError, ConsumerOptions, StoreError};
 use model::Backoff;
 use std::{
@@ -13,7 +17,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use targets::{About, http_push, mail};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -23,56 +26,83 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// How often a suspended target's consumer is opened.
 const SEEN: Duration = Duration::from_secs(3600);
 
+/// A target's place in the journal, and what it wants of it.
+struct Sink<'a> {
+    /// The kind's word.
+    kind: &'static str,
+    /// What the journal knows the target by.
+    name: String,
+    catch_up: Option<&'a CatchUp>,
+    suspend: bool,
+    reporter: &'a Reporter,
+}
+
 impl Running {
-    pub(super) async fn start_mail(
+    /// Starts a target of any kind; pages are started elsewhere.
+    pub(super) async fn start_target(
         &mut self,
         with: &Reading<'_>,
-        resource: &MailNotifier,
+        resource: &Resource,
         reporter: &Reporter,
     ) -> Result<(), StartError> {
-        let (name, spec) = (with.place(&resource.metadata), &resource.spec);
-        let namespace = with.namespace_of(&resource.metadata);
-        let mut target = mail(namespace, resource, with.secrets, with.about.clone())?;
-        if let Some(folder) = &self.outbox {
-            target = target.into_folder(folder.clone());
+        let (name, kind) = (with.place(resource.metadata()), make::word(resource.kind()));
+        let budgets = self.budgets.clone();
+        match resource {
+            Resource::MailNotifier(mail) => {
+                let mut target = make::mail(
+                    with.namespace_of(&mail.metadata),
+                    mail,
+                    with.secrets,
+                    with.about.clone(),
+                )?;
+                if let Some(folder) = &self.outbox {
+                    target = target.into_folder(folder.clone());
+                }
+                let options = target.options(&name, &budgets);
+                let (catch_up, suspend) = (mail.spec.catch_up.as_ref(), mail.spec.suspend);
+                let sink = Sink { kind, name, catch_up, suspend, reporter };
+                Box::pin(self.one_by_one(with, sink, target, options)).await
+            }
+            Resource::HttpPush(push) => {
+                let target = make::http_push(push, with.secrets, with.about.clone())?;
+                let options = target.options(&name, &budgets);
+                let (catch_up, suspend) = (push.spec.catch_up.as_ref(), push.spec.suspend);
+                let sink = Sink { kind, name, catch_up, suspend, reporter };
+                Box::pin(self.in_batches(with, sink, target, options)).await
+            }
+            Resource::Master(_) | Resource::WebStatus(_) => Ok(()),
         }
-        let target = Arc::new(target);
-        let mut options = target.options(&name, &self.budgets);
-        options.catch_up = oldest(spec.catch_up.as_ref());
-        let metrics = with.metrics.clone();
-        let wanted = wanted(spec.catch_up.as_ref(), spec.suspend);
-        let first = open(with.feed, "mail", &name, &wanted).await?;
-        if spec.suspend {
-            self.suspend(with.feed, ("mail", name), (first, wanted));
-            return Ok(());
-        }
-        self.follow_peer(reporter, options.watch());
-        self.supervise(with.feed, ("mail", name), (first, wanted), move |consumer, cancel| {
-            delivery::run(consumer, Arc::clone(&target), options.clone(), metrics.clone(), cancel)
-        });
-        Ok(())
     }
 
-    pub(super) async fn start_push(
+    /// Runs a target that sends one message a record.
+    async fn one_by_one<T: Target>(
         &mut self,
         with: &Reading<'_>,
-        resource: &HttpPush,
-        reporter: &Reporter,
+        sink: Sink<'_>,
+        target: T,
+        mut options: delivery::Options,
     ) -> Result<(), StartError> {
-        let (name, spec) = (with.place(&resource.metadata), &resource.spec);
-        let target = push(resource, with.secrets, with.about.clone())?;
-        let target = Arc::new(target);
-        let mut options = target.options(&name, &self.budgets);
-        options.catch_up = oldest(spec.catch_up.as_ref());
-        let metrics = with.metrics.clone();
-        let wanted = wanted(spec.catch_up.as_ref(), spec.suspend);
-        let first = open(with.feed, "http_push", &name, &wanted).await?;
-        if spec.suspend {
-            self.suspend(with.feed, ("http_push", name), (first, wanted));
-            return Ok(());
-        }
-        self.follow_peer(reporter, options.watch());
-        self.supervise(with.feed, ("http_push", name), (first, wanted), move |consumer, cancel| {
+        options.catch_up = oldest(sink.catch_up);
+        let state = options.watch();
+        let (target, metrics) = (Arc::new(target), with.metrics.clone());
+        self.run(with, sink, state, move |consumer, cancel| {
+            delivery::run(consumer, Arc::clone(&target), options.clone(), metrics.clone(), cancel)
+        })
+        .await
+    }
+
+    /// Runs a target that sends many records in one request.
+    async fn in_batches<T: BatchTarget>(
+        &mut self,
+        with: &Reading<'_>,
+        sink: Sink<'_>,
+        target: T,
+        mut options: delivery::BatchOptions,
+    ) -> Result<(), StartError> {
+        options.catch_up = oldest(sink.catch_up);
+        let state = options.watch();
+        let (target, metrics) = (Arc::new(target), with.metrics.clone());
+        self.run(with, sink, state, move |consumer, cancel| {
             delivery::run_batch(
                 consumer,
                 Arc::clone(&target),
@@ -80,7 +110,30 @@ impl Running {
                 metrics.clone(),
                 cancel,
             )
-        });
+        })
+        .await
+    }
+
+    async fn run<F, R>(
+        &mut self,
+        with: &Reading<'_>,
+        sink: Sink<'_>,
+        state: watch::Receiver<TargetState>,
+        run: F,
+    ) -> Result<(), StartError>
+    where
+        F: Fn(AnyConsumer, CancellationToken) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), RunError>> + Send,
+    {
+        let Sink { kind, name, catch_up, suspend, reporter } = sink;
+        let wanted = wanted(catch_up, suspend);
+        let first = open(with.feed, kind, &name, &wanted).await?;
+        if suspend {
+            self.suspend(with.feed, (kind, name), (first, wanted));
+        } else {
+            self.follow_peer(reporter, state);
+            self.supervise(with.feed, (kind, name), (first, wanted), run);
+        }
         Ok(())
     }
 
@@ -168,56 +221,6 @@ fn superseded(error: &RunError) -> bool {
     matches!(source.downcast_ref(), Some(ConsumerError::Superseded { .. }))
 }
 
-/// Makes the target of a `MailNotifier`.
-pub fn mail(
-    namespace: &str,
-    resource: &MailNotifier,
-    secrets: &SecretSource,
-    about: watch::Receiver<About>,
-) -> Result<mail::Mail, StartError> {
-    let kind = "MailNotifier";
-    let name = resource.metadata.name.as_deref().unwrap_or_default();
-    let spec = &resource.spec;
-    let password = spec.smtp_password_secret_ref.as_ref();
-    let of = |field| (kind, name, field);
-    let given = mail::Secrets {
-        password: password
-            .map(|r| secret(of("smtpPasswordSecretRef"), r, secrets, as_text))
-            .transpose()?,
-        ca: spec
-            .ca_secret_ref
-            .as_ref()
-            .map(|r| secret(of("caSecretRef"), r, secrets, as_bytes))
-            .transpose()?,
-    };
-    let full = format!("{namespace}/{name}");
-    mail::Mail::new(&full, spec, &given, about).map_err(|error| settings(kind, name, &error))
-}
-
-/// Makes the target of an `HttpPush`.
-pub fn push(
-    resource: &HttpPush,
-    secrets: &SecretSource,
-    about: watch::Receiver<About>,
-) -> Result<http_push::HttpPush, StartError> {
-    let kind = "HttpPush";
-    let name = resource.metadata.name.as_deref().unwrap_or_default();
-    let spec = &resource.spec;
-    let authorization = spec.authorization_secret_ref.as_ref();
-    let of = |field| (kind, name, field);
-    let given = http_push::Secrets {
-        authorization: authorization
-            .map(|r| secret(of("authorizationSecretRef"), r, secrets, as_text))
-            .transpose()?,
-        ca: spec
-            .ca_secret_ref
-            .as_ref()
-            .map(|r| secret(of("caSecretRef"), r, secrets, as_bytes))
-            .transpose()?,
-    };
-    http_push::HttpPush::new(spec, &given, about).map_err(|error| settings(kind, name, &error))
-}
-
 /// The name that the journal knows a target by.
 pub fn consumer_name(kind: &str, name: &str) -> String {
     format!("{kind}/{name}")
@@ -258,8 +261,4 @@ fn wanted(catch_up: Option<&CatchUp>, suspend: bool) -> ConsumerOptions {
     });
     // Nothing is read ahead for one that is suspended.
     ConsumerOptions { catch_up, window: suspend.then_some(1), ..ConsumerOptions::default() }
-}
-
-fn settings(kind: &'static str, name: &str, reason: &impl ToString) -> StartError {
-    StartError::Settings { kind, name: name.to_owned(), reason: reason.to_string() }
 }

@@ -11,6 +11,7 @@ mod about;
 mod answer;
 pub mod http_push;
 pub mod mail;
+pub mod past;
 
 /// Every kind of target. `tests/complies.rs` runs each through the rules of `docs/target-rules.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

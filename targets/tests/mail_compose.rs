@@ -15,7 +15,7 @@ fn mail(more: &Value) -> Mail {
 }
 
 fn compose(more: &Value, record: &Record) -> Result<Option<Message>, ComposeError> {
-    mail(more).compose(record)
+    mail(more).compose(record, ())
 }
 
 fn text(more: &Value, record: &Record) -> String {
@@ -154,7 +154,7 @@ fn the_same_record_makes_the_same_bytes_and_notifiers_differ() {
     let again = compose(&more, &finished("failure")).unwrap().unwrap();
     assert_eq!(one, again);
     let other = Mail::new("ci/other", &mail_spec(&more), &Secrets::default(), about().fixed());
-    let other = other.unwrap().compose(&finished("failure")).unwrap().unwrap();
+    let other = other.unwrap().compose(&finished("failure"), ()).unwrap().unwrap();
     assert_ne!(one.id, other.id);
     let second = compose(&more, &finished("restored")).unwrap().unwrap();
     assert_ne!(one.id, second.id);

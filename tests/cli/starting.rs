@@ -178,7 +178,9 @@ fn a_feed_waits_for_its_keys_and_for_the_masters_password_and_says_so() {
     // It is served meanwhile, and says what is missing.
     let address = feed.address("the feed is served at");
     let sidecar = folder.join("data/default/main/journal.json");
-    let kept: Value = serde_json::from_slice(&fs::read(sidecar).unwrap()).unwrap();
+    // Written by the journal's own thread, a moment after the journal is open.
+    let kept = soon(|| fs::read(&sidecar).ok());
+    let kept: Value = serde_json::from_slice(&kept).unwrap();
     let uid = kept["master"].as_str().unwrap();
     let token = token(folder, uid, "operator", "Operator", &["read"]);
     let info = ask(address, &token, "/v1/info");

@@ -90,7 +90,8 @@ impl Resource {
         }
     }
 
-    fn metadata(&self) -> &kube::core::ObjectMeta {
+    /// The object's name, labels and so on.
+    pub fn metadata(&self) -> &kube::core::ObjectMeta {
         match self {
             Self::Master(object) => &object.metadata,
             Self::WebStatus(object) => &object.metadata,

@@ -324,6 +324,10 @@ impl Assembler {
         self.remember(&build);
         self.effects.dirty.open.insert(id);
         let request = build.request;
+        if let Some(buildset) = self.world.buildsets.get_mut(&build.buildset.id) {
+            buildset.builds.push(id);
+            self.effects.dirty.buildsets.insert(buildset.id);
+        }
         self.emit(Event::BuildFinished { build: Box::new(build) });
         self.advance_request(request);
     }

@@ -123,7 +123,7 @@ impl Assembler {
             }
         }
         if let Some(buildset) = self.world.buildsets.get(&id) {
-            return Some(buildset.clone());
+            return Some(Buildset { builds: Vec::new(), ..buildset.clone() });
         }
         self.details(id, announce);
         let set = self.sets.get(&id)?;

@@ -125,6 +125,20 @@ impl Journal {
         for id in CAPTURE.builds.keys() {
             assert!(keys.contains(&("build", id.0, Phase::Started)));
         }
+        let mut ended: BTreeMap<_, Vec<BuildId>> = BTreeMap::new();
+        for event in &self.events {
+            match event {
+                Event::BuildFinished { build } => {
+                    assert!(build.buildset.builds.is_empty());
+                    ended.entry(build.buildset.id).or_default().push(build.id);
+                }
+                Event::BuildsetCompleted { buildset } => {
+                    let builds = ended.get(&buildset.id).map_or(&[][..], Vec::as_slice);
+                    assert_eq!(buildset.builds, builds, "buildset {}", buildset.id);
+                }
+                _ => {}
+            }
+        }
         for id in CAPTURE.requests.keys() {
             let done =
                 [Phase::Finished, Phase::Cancelled].map(|p| keys.contains(&("request", id.0, p)));

@@ -159,6 +159,7 @@ impl From<RawBuildset> for Buildset {
             properties: Properties::default(),
             parent_build: raw.parent_buildid.map(BuildId),
             rebuilt_build: raw.rebuilt_buildid.map(BuildId),
+            builds: Vec::new(),
         }
     }
 }

@@ -134,6 +134,7 @@ impl Mail {
 }
 
 impl Target for Mail {
+    type Facts = ();
     type Message = Message;
 
     fn kind(&self) -> &'static str {
@@ -149,7 +150,7 @@ impl Target for Mail {
         }
     }
 
-    fn compose(&self, record: &Record) -> Result<Option<Message>, ComposeError> {
+    fn compose(&self, record: &Record, (): ()) -> Result<Option<Message>, ComposeError> {
         let Event::BuildFinished { build } = &record.event else { return Ok(None) };
         let site = self.about.borrow().site.clone();
         self.composer.compose(build, &record.identity, &site)

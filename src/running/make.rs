@@ -1,0 +1,99 @@
+//! Makes the targets that resources describe, with the Secrets that they refer to.
+
+use super::StartError;
+use crds::{
+    HttpPush, MailNotifier, SecretKeyRef,
+    secrets::{Secret, SecretError, SecretSource},
+};
+use targets::{About, Kind, http_push, mail};
+use tokio::sync::watch;
+
+/// The word that the journal, metrics and logs have for a kind of resource.
+pub fn word(kind: &str) -> &'static str {
+    match kind {
+        "MailNotifier" => Kind::Mail.word(),
+        "HttpPush" => Kind::HttpPush.word(),
+        _ => "pages",
+    }
+}
+
+/// Makes the target of a `MailNotifier`.
+pub fn mail(
+    namespace: &str,
+    resource: &MailNotifier,
+    secrets: &SecretSource,
+    about: watch::Receiver<About>,
+) -> Result<mail::Mail, StartError> {
+    let kind = "MailNotifier";
+    let name = resource.metadata.name.as_deref().unwrap_or_default();
+    let spec = &resource.spec;
+    let password = spec.smtp_password_secret_ref.as_ref();
+    let of = |field| (kind, name, field);
+    let given = mail::Secrets {
+        password: password
+            .map(|r| secret(of("smtpPasswordSecretRef"), r, secrets, as_text))
+            .transpose()?,
+        ca: spec
+            .ca_secret_ref
+            .as_ref()
+            .map(|r| secret(of("caSecretRef"), r, secrets, as_bytes))
+            .transpose()?,
+    };
+    let full = format!("{namespace}/{name}");
+    mail::Mail::new(&full, spec, &given, about).map_err(|error| settings(kind, name, &error))
+}
+
+/// Makes the target of an `HttpPush`.
+pub fn http_push(
+    resource: &HttpPush,
+    secrets: &SecretSource,
+    about: watch::Receiver<About>,
+) -> Result<http_push::HttpPush, StartError> {
+    let kind = "HttpPush";
+    let name = resource.metadata.name.as_deref().unwrap_or_default();
+    let spec = &resource.spec;
+    let authorization = spec.authorization_secret_ref.as_ref();
+    let of = |field| (kind, name, field);
+    let given = http_push::Secrets {
+        authorization: authorization
+            .map(|r| secret(of("authorizationSecretRef"), r, secrets, as_text))
+            .transpose()?,
+        ca: spec
+            .ca_secret_ref
+            .as_ref()
+            .map(|r| secret(of("caSecretRef"), r, secrets, as_bytes))
+            .transpose()?,
+    };
+    http_push::HttpPush::new(spec, &given, about).map_err(|error| settings(kind, name, &error))
+}
+
+/// Says that the settings of a resource can't be used.
+pub(super) fn settings(kind: &'static str, name: &str, reason: &impl ToString) -> StartError {
+    StartError::Settings { kind, name: name.to_owned(), reason: reason.to_string() }
+}
+
+/// What `read` makes of the Secret that a field refers to.
+pub(super) fn secret<T>(
+    (kind, name, field): (&'static str, &str, &'static str),
+    reference: &SecretKeyRef,
+    secrets: &SecretSource,
+    read: impl FnOnce(&Secret) -> Result<T, SecretError>,
+) -> Result<T, StartError> {
+    secrets.get(reference).and_then(|secret| read(&secret)).map_err(|error| StartError::Secret {
+        kind,
+        name: name.to_owned(),
+        field,
+        source: Box::new(error),
+    })
+}
+
+/// A Secret's value as text.
+pub(super) fn as_text(secret: &Secret) -> Result<String, SecretError> {
+    secret.expose().map(str::to_owned)
+}
+
+/// A Secret's value as bytes.
+#[allow(clippy::unnecessary_wraps, reason = "one of two ways to read a Secret, as `as_text` is")]
+pub(super) fn as_bytes(secret: &Secret) -> Result<Vec<u8>, SecretError> {
+    Ok(secret.expose_bytes().to_vec())
+}
