@@ -51,9 +51,14 @@ impl Cache {
         self.folder.join(DENY.replace('@', "-"))
     }
 
-    /// The folder of the test cluster: its programs, images and state. `KCACHE` wins.
+    /// The folder of the test cluster: its programs and images. `KCACHE` wins.
     pub fn cluster(&self) -> PathBuf {
         env::var_os("KCACHE").map_or_else(|| self.folder.join("cluster"), PathBuf::from)
+    }
+
+    /// The whole state of the developer's cluster. `KSTATE` wins, as for the scripts.
+    pub fn cluster_state(&self) -> PathBuf {
+        env::var_os("KSTATE").map_or_else(|| self.cluster().join("state"), PathBuf::from)
     }
 
     /// The folder of earlier versions, each named by its commit.

@@ -74,7 +74,7 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
 }
 
 fn up(cache: &Cache, tier: Tier) -> Result<(), Failure> {
-    let state = cache.cluster().join("state");
+    let state = cache.cluster_state();
     if let Some(running) = running(cache) {
         if running != tier.name() {
             return Err(format!(
@@ -106,7 +106,7 @@ fn up(cache: &Cache, tier: Tier) -> Result<(), Failure> {
 /// The tier of the developer's cluster, if it is up.
 fn running(cache: &Cache) -> Option<String> {
     let up = script(cache, "netexec").arg("true").stderr(Stdio::null()).status();
-    let tier = fs::read_to_string(cache.cluster().join("state/tier")).ok()?;
+    let tier = fs::read_to_string(cache.cluster_state().join("tier")).ok()?;
     up.is_ok_and(|status| status.success()).then(|| tier.trim().to_owned())
 }
 
@@ -116,7 +116,7 @@ fn status(cache: &Cache) -> Result<(), Failure> {
         return Ok(());
     };
     println!("A cluster of the tier {tier} is up.");
-    let state = cache.cluster().join("state");
+    let state = cache.cluster_state();
     println!("KUBECONFIG={}", state.join("kubeconfig/admin-host").display());
     let mut k = script(cache, "k");
     if tier == "node" {
@@ -134,7 +134,7 @@ pub fn e2e(arguments: &[String]) -> Result<(), Failure> {
     tools::install(&cache, tools::Wanted::ClusterTests)?;
     let mut command = cargo(&cache);
     command.args(["test", "--package", "e2e", "--test", "control", "--test", "node"]);
-    let state = cache.cluster().join("state");
+    let state = cache.cluster_state();
     let given = env::var_os("KUBECONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
     match given {
         Some(file) if !file.starts_with(&state) => {

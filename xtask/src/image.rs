@@ -10,6 +10,9 @@ use std::{
 /// Static, so that the image is one file, and CA certificates.
 const TARGET: &str = "x86_64-unknown-linux-musl";
 
+/// What images of the program are called. No registry has them.
+const REPOSITORY: &str = "localhost/buildbot-status";
+
 /// `image [--release] [--name NAME] [--output FILE]`
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let (mut release, mut name, mut output) = (false, None, None);
@@ -28,16 +31,11 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     }
     let cache = Cache::open(&root())?;
     let file = output.map_or_else(|| cache.target().join("buildbot-status.tar"), PathBuf::from);
-    let image = if release {
-        let tag =
-            format!("localhost/buildbot-status:{}", name.map_or(env!("CARGO_PKG_VERSION"), |n| n));
-        make(&release_program(&cache)?, &tag, &file)?;
-        tag
-    } else {
-        let tag = format!("localhost/buildbot-status:{}", name.map_or("dev", |n| n));
-        make(&debug_program(&cache)?, &tag, &file)?;
-        tag
-    };
+    let usual = if release { env!("CARGO_PKG_VERSION") } else { "dev" };
+    let name = name.map_or(usual, |name| name);
+    let image = format!("{REPOSITORY}:{name}");
+    let program = if release { release_program(&cache)? } else { debug_program(&cache)? };
+    make(&program, &image, &file)?;
     let bytes = fs::metadata(&file).map_err(|error| format!("{}: {error}", file.display()))?.len();
     println!(
         "{image} is in {} ({:.1} MB). It is loaded by one of:",
@@ -52,12 +50,14 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
         root().join("e2e/cluster").display(),
         file.display()
     );
+    println!("and named to Helm by:");
+    println!("  --set image.repository={REPOSITORY},image.tag={name},image.pullPolicy=Never");
     Ok(())
 }
 
 /// The image of a debug build for tests; its name.
 pub fn debug(cache: &Cache, file: &Path) -> Result<String, Failure> {
-    let tag = "localhost/buildbot-status:e2e".to_owned();
+    let tag = format!("{REPOSITORY}:e2e");
     make(&debug_program(cache)?, &tag, file)?;
     Ok(tag)
 }
