@@ -46,7 +46,7 @@ impl Events {
         };
         let event = Event {
             type_: if good { EventType::Normal } else { EventType::Warning },
-            reason: format!("{}{}", prefix(&condition.type_), condition.reason),
+            reason: reason(condition),
             note: Some(condition.message.chars().take(1000).collect()),
             action: "Reconcile".to_owned(),
             secondary: None,
@@ -57,11 +57,12 @@ impl Events {
     }
 }
 
-/// A reason such as `Down` says more with what it is about.
-fn prefix(condition: &str) -> &str {
-    match condition {
-        "Connected" => "Master",
-        "PeerReachable" => "Peer",
-        _ => "",
+/// A reason such as `Down` or `Volume` says more with what it is about.
+fn reason(condition: &Condition) -> String {
+    match condition.type_.as_str() {
+        "Connected" => format!("Master{}", condition.reason),
+        "PeerReachable" => format!("Peer{}", condition.reason),
+        "JournalLost" => condition.type_.clone(),
+        _ => condition.reason.clone(),
     }
 }

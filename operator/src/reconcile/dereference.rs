@@ -22,7 +22,7 @@ pub(crate) struct Around {
     pub watched: bool,
     /// That Master.
     pub master: Option<MasterSeen>,
-    /// For a name without a Master: what may be meant.
+    /// For a Master that is missing or not to be used: what may be done.
     pub hint: String,
     /// Names of the Secrets that it refers to, with their versions where they are known.
     pub secrets: BTreeMap<String, Option<String>>,
@@ -106,9 +106,15 @@ pub(super) fn dereference<K: Kind>(resource: &K, id: &ResourceId, context: &Cont
             let of = about.namespace.clone().unwrap_or_else(|| namespace.to_owned());
             around.watched = context.settings.covers(&of);
             around.master = master(&of, &about.name, namespace, context);
-            if around.master.is_none() {
-                around.hint = hint(&of, context);
-            }
+            around.hint = match &around.master {
+                None => hint(&of, context),
+                // Where certain namespaces are watched, no namespace's labels are read.
+                Some(_) if !context.settings.namespaces.is_empty() => {
+                    " (from: All; an operator with watchNamespaces reads no labels of namespaces)"
+                        .to_owned()
+                }
+                Some(_) => String::new(),
+            };
             around.pages = pages(namespace, &of, &about.name, context);
             around.figures = context.figures(&of, &about.name).map(|said| {
                 let consumer = resource.consumer(&of);

@@ -104,24 +104,55 @@ fn urgent(before: &Value, wanted: &Value) -> bool {
     essence(before) != essence(wanted)
 }
 
-/// The conditions that a person should hear of: those that came to be as they are.
-fn news<'a>(before: &[Condition], now: &'a [Condition]) -> impl Iterator<Item = &'a Condition> {
+/// The conditions that a person should hear of: those that came to be as they are. What `Ready` has from
+/// another one, it says alone.
+fn news<'a>(before: &[Condition], now: &'a [Condition]) -> Vec<&'a Condition> {
     let told = ["Ready", "PeerReachable", "Connected", "JournalLost", "EventsMissed"];
-    let before = before.to_vec();
-    now.iter().filter(move |condition| {
+    let is_new = |condition: &&Condition| {
         let same = before.iter().any(|b| {
             b.type_ == condition.type_
                 && b.status == condition.status
                 && b.reason == condition.reason
         });
         !same && told.contains(&condition.type_.as_str()) && condition.status != "Unknown"
-    })
+    };
+    let mut news: Vec<_> = now.iter().filter(is_new).collect();
+    let ready = news.iter().find(|condition| condition.type_ == "Ready");
+    if let Some(message) = ready.map(|ready| &ready.message) {
+        news.retain(|condition| condition.type_ == "Ready" || condition.message != *message);
+    }
+    news
 }
 
 #[cfg(test)]
 mod tests {
-    use super::urgent;
+    use super::{Condition, news, urgent};
     use serde_json::json;
+
+    #[test]
+    fn a_condition_that_came_to_be_is_told_once() {
+        let condition = |type_: &str, reason: &str, message: &str| {
+            serde_json::from_value::<Condition>(json!({
+                "type": type_, "status": "False", "reason": reason, "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }))
+        };
+        let now: Result<Vec<_>, _> = [
+            condition("Ready", "Down", "the master is down"),
+            condition("Stalled", "Settled", "nothing waits"),
+            condition("Connected", "Down", "the master is down"),
+            condition("JournalLost", "Volume", "the journal is gone"),
+        ]
+        .into_iter()
+        .collect();
+        let told = |before: &[Condition], now: &[Condition]| -> Vec<String> {
+            news(before, now).iter().map(|condition| condition.type_.clone()).collect()
+        };
+        let now = now.unwrap_or_default();
+        assert_eq!(told(&[], &now), ["Ready", "JournalLost"]);
+        assert_eq!(told(&now[..1], &now), ["Connected", "JournalLost"]);
+        assert!(told(&now, &now).is_empty());
+    }
 
     #[test]
     fn other_figures_and_words_wait_and_another_state_does_not() {

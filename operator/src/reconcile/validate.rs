@@ -71,8 +71,8 @@ fn master<K: Kind>(resource: &K, around: &Around) -> Option<Problem> {
             "NotAllowed",
             format!(
                 "spec.masterRef: the Master {namespace}/{} does not allow resources of this \
-                 namespace: set its spec.allowedNamespaces",
-                about.name
+                 namespace: set its spec.allowedNamespaces{}",
+                about.name, around.hint
             ),
         ));
     }
