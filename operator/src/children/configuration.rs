@@ -14,7 +14,8 @@ pub(crate) fn service_account(parent: &Parent) -> Child {
 
 /// Fields that are about objects in the cluster, and that no process reads: a change of them is no
 /// reason for other pods.
-const OF_THE_CLUSTER: [&str; 8] = [
+const OF_THE_CLUSTER: [&str; 10] = [
+    "allowedNamespaces",
     "autoscaling",
     "disruptionBudget",
     "egress",
@@ -23,6 +24,7 @@ const OF_THE_CLUSTER: [&str; 8] = [
     "pod",
     "replicas",
     "service",
+    "storage",
 ];
 
 /// The resource as its pods read it, and as `standalone -f` would: without what is the cluster's.

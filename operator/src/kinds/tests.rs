@@ -154,6 +154,19 @@ fn k02_what_only_the_cluster_reads_makes_no_other_pods() {
     assert_eq!(pods(&pages), pods(&other));
     other.spec.title = Some("Other builds".to_owned());
     assert_ne!(pods(&pages), pods(&other));
+
+    let feeds = |master: &Master| {
+        let children = master.children(&Around::default(), &means(&settings)).unwrap();
+        let found = children.into_iter().find(|child| child.kind == ChildKind::StatefulSet);
+        found.unwrap().body["spec"]["template"].clone()
+    };
+    let master: Master = example("full", "master.yaml");
+    let mut other = master.clone();
+    other.spec.allowed_namespaces = crds::AllowedNamespaces::default();
+    other.spec.storage.size = Some("40Gi".parse().unwrap());
+    assert_eq!(feeds(&master), feeds(&other));
+    other.spec.history.max_builds += 1;
+    assert_ne!(feeds(&master), feeds(&other));
 }
 
 #[test]
