@@ -62,9 +62,12 @@ pub async fn feed(arguments: cli::Feed) -> Result<(), Failure> {
         let state = State::new(journal.feed.clone(), keys.clone(), about);
         let cancel = running.cancel();
         running.spawn(serve(listener, state.clone(), Limits::default(), cancel.clone()));
+        // What the journal has can be read from now on, and the feed itself says what is missing. Kubernetes
+        // leads nobody to a pod that is not ready, and makes no other in its place when its settings change.
+        drop(starting);
+        let mending = mending.served();
         running.spawn(follow_keys(state.clone(), dir, keys, cancel));
         tracing::info!("the feed is served at http://{address}/");
-        // It is served meanwhile: what the journal has can be read, and it says what is missing.
         let tell = |problem| state.set_problem(problem);
         let (plan, secrets) = (&plan, &manifests.secrets);
         running.start_feed(plan, secrets, journal, &origin, mending, tell).await?;
@@ -73,7 +76,6 @@ pub async fn feed(arguments: cli::Feed) -> Result<(), Failure> {
     let Some((url, uid)) = signals.unless_ended(start).await? else {
         return standalone::end(running, served).await;
     };
-    drop(starting);
     let also: [(&str, &dyn Display); 2] = [("feed", &url), ("uid", &uid)];
     standalone::until_the_end(running, served, signals, &also).await
 }

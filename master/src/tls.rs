@@ -14,7 +14,9 @@ pub(crate) fn config(ca_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, ClientE
     let system = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(system.certs);
     if let Some(pem) = ca_pem {
-        let unusable = |e: String| ClientError::Settings(format!("the certificates: {e}"));
+        let unusable = |e: String| {
+            ClientError::Settings(format!("the certificates (spec.tls.caSecretRef): {e}"))
+        };
         let mut found = false;
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(|e| unusable(e.to_string()))?;

@@ -14,18 +14,25 @@ use std::time::Duration;
 const AGAIN: Duration = Duration::from_secs(3);
 
 /// Waits for settings, if that is wanted, and says what for: in the log when it changes, and on
-/// `/readyz`.
+/// `/readyz` unless something is served meanwhile.
 #[derive(Debug)]
 pub struct Mending {
     wanted: bool,
     health: Health,
-    said: Option<(String, Waiting)>,
+    said: Option<(String, Option<Waiting>)>,
+    served: bool,
 }
 
 impl Mending {
     /// Waits only if `wanted`.
     pub fn new(wanted: bool, health: &Health) -> Self {
-        Self { wanted, health: health.clone(), said: None }
+        Self { wanted, health: health.clone(), said: None, served: false }
+    }
+
+    /// Something is served whatever is waited for from now on, so the process is ready all the same.
+    #[must_use]
+    pub fn served(self) -> Self {
+        Self { served: true, ..self }
     }
 
     /// Says what can't be used, and waits a while; `false` at once if there is no waiting.
@@ -36,7 +43,8 @@ impl Mending {
         let text = delivery::redact(&error.to_string(), &[]);
         if self.said.as_ref().is_none_or(|(said, _)| *said != text) {
             tracing::error!("waits until this is mended: {text}");
-            let waiting = self.health.wait(format!("this is mended: {text}"));
+            let waiting =
+                (!self.served).then(|| self.health.wait(format!("this is mended: {text}")));
             self.said = Some((text, waiting));
         }
         tokio::time::sleep(AGAIN).await;
