@@ -100,8 +100,13 @@ fn looked(folder: Option<&Path>) -> String {
     }
 }
 
+/// In a cluster the folder of a Secret that is missing is there, and empty.
 fn others(known: &[String]) -> String {
-    if known.is_empty() { String::new() } else { format!("; it has {}", known.join(", ")) }
+    if known.is_empty() {
+        ": it is empty, or not there at all".to_owned()
+    } else {
+        format!("; it has {}", known.join(", "))
+    }
 }
 
 /// Secrets by name and key. Files are read anew each time, so a changed file counts at once;
@@ -224,6 +229,12 @@ mod tests {
         let source = SecretSource::new(Some(folder.path().into()));
         let error = source.get(&reference("smtp", "pass")).unwrap_err().to_string();
         assert_eq!(error, "the Secret \"smtp\" has no key \"pass\"; it has password");
+        fs::create_dir(folder.path().join("empty")).unwrap();
+        let error = source.get(&reference("empty", "pass")).unwrap_err().to_string();
+        assert!(
+            error.ends_with("has no key \"pass\": it is empty, or not there at all"),
+            "{error}"
+        );
         let error = SecretSource::default().get(&reference("imap", "p")).unwrap_err().to_string();
         assert!(error.contains("no folder of secrets was given"), "{error}");
         let binary = source.get(&reference("smtp", "password")).unwrap();

@@ -131,7 +131,7 @@ impl Templates {
         for (name, source) in all {
             environment
                 .add_template_owned(name.clone(), source)
-                .map_err(|error| TemplateFailure::Syntax { name, text: format!("{error:#}") })?;
+                .map_err(|error| TemplateFailure::Syntax { name, text: error.to_string() })?;
         }
         Ok(Self { environment })
     }
@@ -222,7 +222,10 @@ mod tests {
     fn w04_a_broken_template_is_named() {
         let own = BTreeMap::from([("about.html".to_owned(), "{% if %}".to_owned())]);
         let error = Templates::with(&own, &[]).unwrap_err().to_string();
-        assert!(error.starts_with("template about.html:"), "{error}");
+        assert_eq!(
+            error,
+            "template about.html: syntax error: unexpected end of block (in about.html:1)"
+        );
         let error = Templates::with(&BTreeMap::new(), &["/nosuch".into()]).unwrap_err();
         assert!(error.to_string().contains("/nosuch"));
     }
