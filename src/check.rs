@@ -10,6 +10,7 @@ use crate::{
     standalone,
 };
 use crds::{
+    WebStatusSpec,
     manifest::{LoadOptions, Resource},
     secrets::{Secret, SecretSource},
 };
@@ -119,8 +120,15 @@ fn say(
         }
     }
     for page in &plan.pages {
-        if let Err(error) = webui::Site::new(page.spec.clone()) {
-            let name = page.metadata.name.as_deref().unwrap_or_default();
+        let name = page.metadata.name.as_deref().unwrap_or_default();
+        let mut spec = page.spec.clone();
+        for folder in elsewhere(&mut spec) {
+            let _ = writeln!(
+                text,
+                "\nWebStatus {name}: the templates in {folder} are on a volume of its pods, and were not looked at"
+            );
+        }
+        if let Err(error) = webui::Site::new(spec) {
             failures.push(format!("WebStatus {name:?}: {error}"));
         }
     }
@@ -166,6 +174,19 @@ fn numbers(plan: &MasterPlan) -> String {
     }
     let texts: Vec<String> = numbers.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
     if texts.is_empty() { "nothing is told of it".to_owned() } else { texts.join(", ") }
+}
+
+/// Takes out the folders of templates that only the pods have, and gives their names.
+fn elsewhere(spec: &mut WebStatusSpec) -> Vec<String> {
+    let pod = spec.pod.clone().unwrap_or_default();
+    let mounted = |folder: &String| {
+        let mut places = pod.volume_mounts.iter().filter_map(|mount| mount["mountPath"].as_str());
+        !Path::new(folder).exists() && places.any(|place| Path::new(folder).starts_with(place))
+    };
+    let mut out: Vec<String> =
+        spec.templates_dir.take_if(|folder| mounted(folder)).into_iter().collect();
+    out.extend(spec.jinja_loaders.extract_if(.., |folder| mounted(folder)));
+    out
 }
 
 /// A Secret that is not at hand is stood in for: nothing is sent.

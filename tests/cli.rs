@@ -165,9 +165,28 @@ fn check_says_what_each_target_would_say_and_sends_nothing() {
 }
 
 #[test]
-fn check_says_all_it_can_before_it_says_what_is_missing() {
+fn check_does_not_ask_for_what_only_the_pods_have() {
     let Output { status, stdout, stderr } =
         program().arg("check").arg("-f").arg(examples("full")).output().unwrap();
+    assert!(status.success(), "{}", text(&stderr));
+    let said = text(&stdout);
+    for folder in ["/etc/buildbot-status/templates", "/usr/share/our-templates"] {
+        let note = format!("WebStatus pages: the templates in {folder} are on a volume");
+        assert!(said.contains(&note), "{said}");
+    }
+}
+
+#[test]
+fn check_says_all_it_can_before_it_says_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in examples("full").read_dir().unwrap().map(Result::unwrap) {
+        let manifest = std::fs::read_to_string(file.path()).unwrap();
+        let manifest = manifest.replace("/usr/share/our-templates", "/usr/share/no-such-folder");
+        let manifest = manifest.replace("mountPath: /usr/share/no-such-folder", "mountPath: /data");
+        std::fs::write(folder.path().join(file.file_name()), manifest).unwrap();
+    }
+    let Output { status, stdout, stderr } =
+        program().arg("check").arg("-f").arg(folder.path()).output().unwrap();
     assert_eq!(status.code(), Some(1));
     let (said, missing) = (text(&stdout), text(&stderr));
     assert!(said.contains("MailNotifier mail") && said.contains("HttpPush push"), "{said}");
