@@ -203,6 +203,18 @@ fn g07_filter_black_list_and_builders_are_obeyed() {
     }
 }
 
+#[tokio::test]
+async fn certificates_that_are_none_are_said_with_their_field_and_why() {
+    let pem = "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n";
+    for (ca, why) in [("no PEM", "holds no PEM certificate"), (pem, "no PEM certificate: ")] {
+        let secrets = Secrets { authorization: None, ca: Some(ca.into()) };
+        let spec = push_spec("https://127.0.0.1:1/", &json!({}));
+        let error = HttpPush::new(&spec, &secrets, about().fixed()).unwrap_err();
+        assert_eq!(error.field, "spec.caSecretRef");
+        assert!(error.text.starts_with(why) && !error.text.contains("builder"), "{error}");
+    }
+}
+
 /// Runs a push of `count` builds until `until`, with the waits of the settings.
 async fn run_to(
     url: &str,

@@ -37,6 +37,12 @@ impl fmt::Debug for Poster {
     }
 }
 
+/// Only certificates keep a client from being built. The cause is in the error's source alone.
+fn unusable(error: &reqwest::Error) -> BuildError {
+    let cause = std::error::Error::source(error).map_or(error.to_string(), ToString::to_string);
+    BuildError::new("spec.caSecretRef", format!("no PEM certificate: {cause}"))
+}
+
 impl Poster {
     pub fn new(spec: &HttpPushSpec, secrets: &Secrets) -> Result<Self, BuildError> {
         let url: Url =
@@ -64,11 +70,11 @@ impl Poster {
             .http1_only();
         if let Some(pem) = &secrets.ca {
             crate::about::check_pem("spec.caSecretRef", pem)?;
-            let certificates = Certificate::from_pem_bundle(pem)
-                .map_err(|error| BuildError::new("spec.caSecretRef", error))?;
+            let certificates =
+                Certificate::from_pem_bundle(pem).map_err(|error| unusable(&error))?;
             builder = builder.tls_certs_only(certificates);
         }
-        let client = builder.build().map_err(|error| BuildError::new("spec.caSecretRef", error))?;
+        let client = builder.build().map_err(|error| unusable(&error))?;
         let given = secrets.authorization.iter().map(|value| value.trim());
         let words = given.clone().filter_map(|value| value.split_once(' ').map(|(_, word)| word));
         let secrets =
