@@ -158,6 +158,10 @@ fn previewer(
             let target = make::http_push(&push, &secrets, about)?;
             Box::new(move |build| target.preview(build))
         }
+        Resource::StatusPush(push) => {
+            let target = make::status_push(&push, about)?;
+            Box::new(move |build| target.preview(build))
+        }
         Resource::Master(_) | Resource::WebStatus(_) => Box::new(|_| Vec::new()),
     })
 }

@@ -48,6 +48,9 @@ pub enum Command {
     Check(Check),
     /// Print the custom resource definitions as YAML.
     Crds,
+    /// Copy this program to a file, for a pod whose image is another.
+    #[command(hide = true)]
+    Copy(Copy),
 }
 
 impl Command {
@@ -63,8 +66,16 @@ impl Command {
             Self::Demo(_) => "demo",
             Self::Check(_) => "check",
             Self::Crds => "crds",
+            Self::Copy(_) => "copy",
         }
     }
+}
+
+/// Where a copy of this program goes.
+#[derive(Args, Clone, Debug)]
+pub struct Copy {
+    /// The file, which is replaced.
+    pub to: PathBuf,
 }
 
 /// How logs look.

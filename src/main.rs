@@ -21,7 +21,7 @@ mod token;
 use clap::Parser as _;
 use cli::{Cli, Command};
 use fail::Failure;
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -38,6 +38,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Crds => return crds(),
         Command::Token(arguments) => return token::token(arguments),
+        Command::Copy(arguments) => return copy(&arguments.to),
         _ => {}
     }
     // TLS is needed by the master's client, mail and pushes alike: one provider for all.
@@ -59,7 +60,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Operator(arguments) => operator::operator(arguments).await,
             Command::Target(arguments) => target::target(arguments).await,
             Command::Deliveries(arguments) => deliveries::deliveries(arguments).await,
-            Command::Crds | Command::Token(_) => Ok(()),
+            Command::Crds | Command::Token(_) | Command::Copy(_) => Ok(()),
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
@@ -70,6 +71,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
 fn crds() -> Result<(), Failure> {
     let yaml = crds::yaml().map_err(|error| Failure::Other(error.to_string()))?;
     say(&yaml)
+}
+
+/// Copies this program, which keeps its mode.
+fn copy(to: &Path) -> Result<(), Failure> {
+    let copied = std::env::current_exe().and_then(|program| std::fs::copy(program, to));
+    copied.map(drop).map_err(|error| Failure::Other(format!("{}: {error}", to.display())))
 }
 
 /// Writes to standard output. A reader that has seen enough is no failure.

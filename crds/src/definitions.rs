@@ -1,6 +1,6 @@
 //! The CustomResourceDefinitions, made from the types.
 
-use crate::{HttpPush, MailNotifier, Master, WebStatus};
+use crate::{HttpPush, MailNotifier, Master, StatusPush, WebStatus};
 use kube::CustomResourceExt;
 use serde_json::Value;
 
@@ -116,6 +116,7 @@ pub fn definitions() -> Result<Vec<Definition>, DefinitionError> {
         Definition::new::<WebStatus>()?,
         Definition::new::<MailNotifier>()?,
         Definition::new::<HttpPush>()?,
+        Definition::new::<StatusPush>()?,
     ])
 }
 

@@ -45,6 +45,7 @@ pub use kinds::master::{
     NamespacesFrom,
 };
 pub use kinds::pod::{Egress, LocalName, PodSettings};
+pub use kinds::status_push::{StatusPush, StatusPushSpec};
 pub use kinds::web_status::{CommentLink, WebStatus, WebStatusSpec};
 pub use kinds::{CaTrust, CatchUp, MasterRef, RateLimit, SecretKeyRef};
 pub use reference::reference;

@@ -20,6 +20,7 @@ fn spec(resource: &Resource) -> Value {
         Resource::WebStatus(object) => serde_json::to_value(&object.spec),
         Resource::MailNotifier(object) => serde_json::to_value(&object.spec),
         Resource::HttpPush(object) => serde_json::to_value(&object.spec),
+        Resource::StatusPush(object) => serde_json::to_value(&object.spec),
     }
     .unwrap();
     spec.sort_all_objects();
@@ -54,10 +55,15 @@ fn the_shortest_examples_load_and_show_every_default() {
 #[test]
 fn the_longest_examples_load_and_use_every_field() {
     let loaded = examples("full");
-    assert_eq!(loaded.documents.len(), 4);
+    assert_eq!(loaded.documents.len(), 5);
     // Fields that another one of the example excludes.
-    let excluded: BTreeSet<_> =
-        ["MailNotifier categories", "MailNotifier useTls", "HttpPush builders"].into();
+    let excluded: BTreeSet<_> = [
+        "MailNotifier categories",
+        "MailNotifier useTls",
+        "HttpPush builders",
+        "StatusPush builders",
+    ]
+    .into();
     for document in &loaded.documents {
         let kind = document.resource.kind();
         let text = std::fs::read_to_string(&document.file).unwrap();
@@ -80,7 +86,7 @@ fn the_manifest_of_the_readme_loads() {
     std::fs::write(&file, manifest).unwrap();
     let loaded = load(&[file], &LoadOptions::default()).unwrap();
     let kinds: Vec<_> = loaded.documents.iter().map(|d| d.resource.kind()).collect();
-    assert_eq!(kinds, ["Master", "WebStatus", "MailNotifier", "HttpPush"]);
+    assert_eq!(kinds, ["Master", "WebStatus", "MailNotifier", "HttpPush", "StatusPush"]);
 }
 
 #[test]
@@ -129,6 +135,13 @@ fn what_is_written_reads_back_as_the_same_resource() {
                     (
                         Resource::WebStatus(object),
                         Resource::WebStatus(serde_json::from_value(json).unwrap()),
+                    )
+                }
+                Resource::StatusPush(object) => {
+                    let json = serde_json::to_value(&object).unwrap();
+                    (
+                        Resource::StatusPush(object),
+                        Resource::StatusPush(serde_json::from_value(json).unwrap()),
                     )
                 }
                 Resource::HttpPush(object) => {

@@ -159,6 +159,7 @@ proptest! {
             Resource::WebStatus(object) => serde_json::to_value(object),
             Resource::MailNotifier(object) => serde_json::to_value(object),
             Resource::HttpPush(object) => serde_json::to_value(object),
+            Resource::StatusPush(object) => serde_json::to_value(object),
         }
         .unwrap();
         let mut choice = choice;

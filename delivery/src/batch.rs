@@ -1,7 +1,7 @@
 //! The loop of a target that sends many records in one request.
 
 use crate::{
-    Acks, BatchOptions, BatchTarget, Metrics, RunError, SendError, Sent, Source,
+    Acks, BatchOptions, BatchTarget, Metrics, RunError, SendError, Sent, Source, Taken,
     attempt::{self, age, letter},
     redact::redact,
     state::Health,
@@ -224,8 +224,14 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
         let result = match afford.instrument(span.clone()).await {
             Ok(()) => {
                 let send = attempt::within(limit, &secrets, self.target.send(&items));
-                let sent = send.instrument(span).await.map(|()| Sent::Whole);
-                self.tally.attempt(&sent);
+                let sent = match send.instrument(span).await {
+                    Ok(Taken { items: 0, .. }) => {
+                        Err(SendError::Transient("nothing was taken".to_owned()))
+                    }
+                    Ok(taken) => Ok(taken),
+                    Err(error) => Err(error),
+                };
+                self.tally.attempt(&sent.as_ref().map(|_| Sent::Whole).map_err(Clone::clone));
                 for waiting in self.queue.iter_mut().take(chunk) {
                     waiting.attempts += 1;
                 }
@@ -234,10 +240,11 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
             Err(error) => Err(error),
         };
         match result {
-            Ok(_) => {
+            Ok(taken) => {
                 self.hold.reset();
-                self.done(chunk).await?;
-                Ok(self.options.delay)
+                self.done(&taken).await?;
+                // The rest is with the peer already.
+                Ok(if taken.items < chunk { Duration::ZERO } else { self.options.delay })
             }
             Err(SendError::Permanent(text)) if chunk == 1 => {
                 self.drop_first("permanent", text).await
@@ -292,20 +299,38 @@ impl<T: BatchTarget, A: Acks> Batch<T, A> {
         Ok(Duration::ZERO)
     }
 
-    /// Acknowledges the first `chunk` records in their order, each with the state after it.
-    async fn done(&mut self, chunk: usize) -> Result<(), RunError> {
+    /// Acknowledges the records that were taken in their order, each with the state after it.
+    async fn done(&mut self, taken: &Taken) -> Result<(), RunError> {
+        let chunk = taken.items.min(self.queue.len());
         let done: Vec<Waiting<T>> = self.queue.drain(..chunk).collect();
-        let all = done.iter().map(|waiting| {
+        let secrets = self.target.secrets();
+        let refused = |at: usize| taken.refused.get(&at).map(|text| redact(text, &secrets));
+        let all = done.iter().enumerate().map(|(at, waiting)| {
             let state = StateChange::set(STATE, self.target.save(&waiting.after));
-            let done = Done::delivered(waiting.attempts - 1).with(state);
-            self.acks.done(waiting.record.position, done)
+            let done = match refused(at) {
+                Some(text) => {
+                    let letter = letter("permanent", &text, waiting.attempts);
+                    Done::given_up(letter, waiting.attempts)
+                }
+                None => Done::delivered(waiting.attempts - 1),
+            };
+            self.acks.done(waiting.record.position, done.with(state))
         });
         for result in futures_util::future::join_all(all).await {
             result.map_err(|error| self.fail(error))?;
         }
-        for waiting in &done {
-            self.tally.delivered(&waiting.record, "delivered");
-            tracing::debug!(identity = %waiting.record.identity, age = ?age(&waiting.record), "delivered");
+        for (at, waiting) in done.iter().enumerate() {
+            let identity = &waiting.record.identity;
+            match refused(at) {
+                Some(text) => {
+                    tracing::warn!(%identity, text, "refused, kept as a dead letter");
+                    self.tally.dead("permanent", text);
+                }
+                None => {
+                    self.tally.delivered(&waiting.record, "delivered");
+                    tracing::debug!(%identity, age = ?age(&waiting.record), "delivered");
+                }
+            }
         }
         Ok(())
     }

@@ -33,4 +33,4 @@ pub use redact::redact;
 pub use run::run;
 pub use source::{Acks, Source};
 pub use state::{Health, Problem, TargetState};
-pub use target::{BatchTarget, MESSAGES, Sent, Target};
+pub use target::{BatchTarget, MESSAGES, Sent, Taken, Target};

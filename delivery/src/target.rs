@@ -2,7 +2,7 @@
 
 use crate::{ComposeError, SendError, budget::Cost};
 use model::Record;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// How a send ended well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,23 @@ pub enum Sent {
     /// What could be taken was; the rest is refused for good. The record is kept as a dead letter
     /// with this text, and is not sent again.
     Partly(String),
+}
+
+/// What a peer has taken of a request's items.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// How many, from the first on, are done with.
+    pub items: usize,
+    /// Those among them that it refuses for good, by their place in the request, with the reason:
+    /// they are kept as dead letters.
+    pub refused: BTreeMap<usize, String>,
+}
+
+impl Taken {
+    /// That many, and none is refused.
+    pub fn all(items: usize) -> Self {
+        Self { items, refused: BTreeMap::new() }
+    }
 }
 
 /// The limit of a budget that each message or request counts for, unless its target says otherwise.
@@ -124,11 +141,12 @@ pub trait BatchTarget: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Hands the items over in one request. Returns only when the peer has taken them all.
+    /// Hands the items over in one request. Returns what of them the peer has taken; the others are
+    /// sent again.
     ///
     /// # Errors
-    /// A [`SendError`] that says whether to try again.
-    fn send(&self, items: &[&Self::Item]) -> impl Future<Output = Result<(), SendError>> + Send;
+    /// A [`SendError`] that says whether to try again; none of them was taken then.
+    fn send(&self, items: &[&Self::Item]) -> impl Future<Output = Result<Taken, SendError>> + Send;
 }
 
 /// A target that outlives one run of its loop.
@@ -214,7 +232,7 @@ impl<T: BatchTarget> BatchTarget for Arc<T> {
         T::secrets(self)
     }
 
-    async fn send(&self, items: &[&Self::Item]) -> Result<(), SendError> {
+    async fn send(&self, items: &[&Self::Item]) -> Result<Taken, SendError> {
         T::send(self, items).await
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use delivery::{
-    BatchOptions, BatchTarget, ComposeError, Metrics, Options, SendError, Sent, Target,
+    BatchOptions, BatchTarget, ComposeError, Metrics, Options, SendError, Sent, Taken, Target,
     budget::{Budget, Limit},
     compliance::{Journal, records},
 };
@@ -104,8 +104,9 @@ impl BatchTarget for Noting {
         vec!["s3cret"]
     }
 
-    async fn send(&self, items: &[&u64]) -> Result<(), SendError> {
+    async fn send(&self, items: &[&u64]) -> Result<Taken, SendError> {
         self.take(&items.iter().map(|id| **id).collect::<Vec<_>>())
+            .map(|()| Taken::all(items.len()))
     }
 }
 

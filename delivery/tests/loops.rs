@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use delivery::{
-    BatchOptions, BatchTarget, ComposeError, Health, Metrics, Options, SendError, Sent, Target,
+    BatchOptions, BatchTarget, ComposeError, Health, Metrics, Options, SendError, Sent, Taken,
+    Target,
     compliance::{Answer, Journal, Kit, Peer, Running, SECRET, Seen, Setup, records},
 };
 use model::{Backoff, Event, Record};
@@ -78,7 +79,7 @@ async fn a_target_that_sends_one_by_one_complies() {
         let options = Options { budget, catch_up, state, ..quick("test") };
         Box::pin(delivery::run(reader, Single(target.clone()), options, metrics, cancel)) as Running
     };
-    Kit { peer, start: Box::new(start), one_line: false, repeats: 4 }.check().await;
+    Kit { peer, start: Box::new(start), one_line: false, repeats: 4, secret: true }.check().await;
 }
 
 struct Batches(Peer);
@@ -118,9 +119,9 @@ impl BatchTarget for Batches {
         100
     }
 
-    async fn send(&self, items: &[&Seen]) -> Result<(), SendError> {
+    async fn send(&self, items: &[&Seen]) -> Result<Taken, SendError> {
         let items: Vec<Seen> = items.iter().map(|item| (*item).clone()).collect();
-        answer(&self.0, &items).await
+        answer(&self.0, &items).await.map(|()| Taken::all(items.len()))
     }
 }
 
@@ -140,7 +141,7 @@ async fn a_target_that_sends_batches_complies_and_its_numbers_stay_the_same_over
         let target = Batches(target.clone());
         Box::pin(delivery::run_batch(reader, target, options, metrics, cancel)) as Running
     };
-    Kit { peer, start: Box::new(start), one_line: true, repeats: 3 }.check().await;
+    Kit { peer, start: Box::new(start), one_line: true, repeats: 3, secret: true }.check().await;
 }
 
 /// Refuses with an error until told otherwise, and counts who comes at the same time.
@@ -277,10 +278,10 @@ async fn a_record_too_large_for_a_request_is_a_dead_letter_and_others_go_in_halv
         fn size(&self, item: &Seen) -> usize {
             if item.number == 3 { 1000 } else { 100 }
         }
-        async fn send(&self, items: &[&Seen]) -> Result<(), SendError> {
+        async fn send(&self, items: &[&Seen]) -> Result<Taken, SendError> {
             assert!(items.len() <= 2, "{} records are larger than 300 bytes", items.len());
             let items: Vec<Seen> = items.iter().map(|item| (*item).clone()).collect();
-            answer(&self.0, &items).await
+            answer(&self.0, &items).await.map(|()| Taken::all(items.len()))
         }
     }
     let journal = Journal::new(records(1, 8));

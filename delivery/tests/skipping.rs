@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use delivery::{
-    Acks, BatchOptions, BatchTarget, ComposeError, Metrics, SendError, Source, compliance,
+    Acks, BatchOptions, BatchTarget, ComposeError, Metrics, SendError, Source, Taken, compliance,
     run_batch,
 };
 use feed::{Done, StateChange};
@@ -104,9 +104,9 @@ impl BatchTarget for Second {
         8
     }
 
-    async fn send(&self, items: &[&u64]) -> Result<(), SendError> {
+    async fn send(&self, items: &[&u64]) -> Result<Taken, SendError> {
         self.0.send_modify(|sent| sent.extend(items.iter().copied()));
-        Ok(())
+        Ok(Taken::all(items.len()))
     }
 }
 

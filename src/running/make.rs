@@ -2,10 +2,10 @@
 
 use super::StartError;
 use crds::{
-    HttpPush, MailNotifier, SecretKeyRef,
+    HttpPush, MailNotifier, SecretKeyRef, StatusPush,
     secrets::{Secret, SecretError, SecretSource},
 };
-use targets::{About, Kind, http_push, mail};
+use targets::{About, Kind, http_push, mail, status_push};
 use tokio::sync::watch;
 
 /// The word that the journal, metrics and logs have for a kind of resource.
@@ -13,6 +13,7 @@ pub fn word(kind: &str) -> &'static str {
     match kind {
         "MailNotifier" => Kind::Mail.word(),
         "HttpPush" => Kind::HttpPush.word(),
+        "StatusPush" => Kind::StatusPush.word(),
         _ => "pages",
     }
 }
@@ -65,6 +66,16 @@ pub fn http_push(
             .transpose()?,
     };
     http_push::HttpPush::new(spec, &given, about).map_err(|error| settings(kind, name, &error))
+}
+
+/// Makes the target of a `StatusPush`.
+pub fn status_push(
+    resource: &StatusPush,
+    about: watch::Receiver<About>,
+) -> Result<status_push::StatusPush, StartError> {
+    let name = resource.metadata.name.as_deref().unwrap_or_default();
+    status_push::StatusPush::new(&resource.spec, about)
+        .map_err(|error| settings("StatusPush", name, &error))
 }
 
 /// Says that the settings of a resource can't be used.

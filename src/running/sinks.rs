@@ -70,6 +70,13 @@ impl Running {
                 let sink = Sink { kind, name, catch_up, suspend, reporter };
                 Box::pin(self.in_batches(with, sink, target, options)).await
             }
+            Resource::StatusPush(push) => {
+                let target = make::status_push(push, with.about.clone())?;
+                let options = target.options(&name);
+                let (catch_up, suspend) = (push.spec.catch_up.as_ref(), push.spec.suspend);
+                let sink = Sink { kind, name, catch_up, suspend, reporter };
+                Box::pin(self.in_batches(with, sink, target, options)).await
+            }
             Resource::Master(_) | Resource::WebStatus(_) => Ok(()),
         }
     }

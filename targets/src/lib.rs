@@ -6,12 +6,15 @@
 //! |---|---|---|
 //! | `MailNotifier` | [`mail::Mail`] | [`delivery::run`] |
 //! | `HttpPush` | [`http_push::HttpPush`] | [`delivery::run_batch`] |
+//! | `StatusPush` | [`status_push::StatusPush`] | [`delivery::run_batch`] |
 
 mod about;
 mod answer;
 pub mod http_push;
 pub mod mail;
+mod packets;
 pub mod past;
+pub mod status_push;
 
 /// Every kind of target. `tests/complies.rs` runs each through the rules of `docs/target-rules.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,17 +23,20 @@ pub enum Kind {
     Mail,
     /// [`http_push::HttpPush`].
     HttpPush,
+    /// [`status_push::StatusPush`].
+    StatusPush,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Mail, Self::HttpPush];
+    pub const ALL: [Self; 3] = [Self::Mail, Self::HttpPush, Self::StatusPush];
 
     /// The word in metrics, logs and the names of consumers.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Mail => "mail",
             Self::HttpPush => "http_push",
+            Self::StatusPush => "status_push",
         }
     }
 }

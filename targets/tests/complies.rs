@@ -12,8 +12,8 @@ use delivery::{
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use support::{about, mail_spec, push_spec, quick};
-use targets::{Kind, http_push, mail};
+use support::{about, mail_spec, program_spec, push_spec, quick};
+use targets::{Kind, http_push, mail, status_push};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -24,6 +24,7 @@ async fn complies(kind: Kind) {
     match kind {
         Kind::Mail => mail().await.check().await,
         Kind::HttpPush => http_push().await.check().await,
+        Kind::StatusPush => status_push().await.check().await,
     }
 }
 
@@ -110,7 +111,7 @@ async fn mail() -> Kit {
         let options = Options { budget, catch_up, state, backoff: quick(), hold: quick(), ..own };
         Box::pin(delivery::run(reader, target, options, metrics, cancel)) as Running
     };
-    Kit { peer, start: Box::new(start), one_line: false, repeats: 1 }
+    Kit { peer, start: Box::new(start), one_line: false, repeats: 1, secret: true }
 }
 
 /// Pushes to an HTTP server. What a request carries is one message, here of three records.
@@ -143,7 +144,54 @@ async fn http_push() -> Kit {
         let options = BatchOptions { budget, catch_up, state, hold: quick(), ..own };
         Box::pin(delivery::run_batch(reader, target, options, metrics, cancel)) as Running
     };
-    Kit { peer, start: Box::new(start), one_line: true, repeats: 3 }
+    Kit { peer, start: Box::new(start), one_line: true, repeats: 3, secret: true }
+}
+
+/// Pushes to a program, which asks the test what to answer to each line.
+async fn status_push() -> Kit {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let peer = Peer::default();
+    let asked = peer.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer_program(stream, asked.clone()));
+        }
+    });
+    let start = move |setup: Setup| {
+        let Setup { reader, metrics, budget, catch_up, state, cancel } = setup;
+        // One at a time: a program that works ahead may have taken one more than was told.
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program.py");
+        let more = json!({ "bufferDelay": "1ms", "retryDelay": "2ms", "chunkSize": 1 });
+        let spec = program_spec(&["python3", program, &address], &more);
+        let target = status_push::StatusPush::new(&spec, about().fixed()).unwrap();
+        let attempt_timeout = Options::new("").attempt_timeout;
+        let own = target.options("test");
+        let options =
+            BatchOptions { budget, catch_up, state, hold: quick(), attempt_timeout, ..own };
+        Box::pin(delivery::run_batch(reader, target, options, metrics, cancel)) as Running
+    };
+    Kit { peer, start: Box::new(start), one_line: true, repeats: 1, secret: false }
+}
+
+/// One connection of the program: a line, and the word for it.
+async fn answer_program(stream: TcpStream, peer: Peer) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        let seen = pushed(&format!("[{line}]"));
+        let word = match if seen.is_empty() { Answer::Take } else { peer.answer(&seen) } {
+            Answer::Take => "take\n",
+            Answer::Later => "later\n",
+            Answer::Never => "never\n",
+            Answer::Hang | Answer::TakeAndHang => return std::future::pending().await,
+        };
+        stream.write_all(word.as_bytes()).await.ok()?;
+    }
 }
 
 fn pushed(packets: &str) -> Vec<Seen> {

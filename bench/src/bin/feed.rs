@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, reason = "a terminal program")]
 
 use bench::{Measured, figures, recorded, served::Served};
-use delivery::{BatchOptions, BatchTarget, ComposeError, SendError};
+use delivery::{BatchOptions, BatchTarget, ComposeError, SendError, Taken};
 use feed::{AnyConsumer, AnyFeed, ConsumerOptions, Feed, Ingest, Metrics, Options};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use master::{Batch, Known, MasterState, PlayOptions, Sink, SinkError};
@@ -333,7 +333,7 @@ impl BatchTarget for Nobody {
         100
     }
 
-    async fn send(&self, _: &[&()]) -> Result<(), SendError> {
-        Ok(())
+    async fn send(&self, items: &[&()]) -> Result<Taken, SendError> {
+        Ok(Taken::all(items.len()))
     }
 }

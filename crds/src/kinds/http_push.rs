@@ -115,7 +115,7 @@ impl HttpPushSpec {
 
 /// The names of Buildbot 0.8's events, those that it never sent among them: a list of its time is
 /// still right. `buildedRemoved` is how it spelt that.
-fn event_names(_: &mut SchemaGenerator) -> Schema {
+pub(super) fn event_names(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "maxItems": 32,

@@ -9,6 +9,7 @@ pub mod mail_notifier;
 pub mod mail_values;
 pub mod master;
 pub mod pod;
+pub mod status_push;
 pub mod web_status;
 
 use crate::Duration;

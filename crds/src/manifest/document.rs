@@ -4,7 +4,9 @@ use super::error::{Mark, Mistake, nearest, quote};
 use super::node::{Content, Member, Node};
 use super::{Resource, rules, validate};
 use crate::secrets::Secret;
-use crate::{API_VERSION, Definition, GROUP, HttpPush, MailNotifier, Master, WebStatus, schema};
+use crate::{
+    API_VERSION, Definition, GROUP, HttpPush, MailNotifier, Master, StatusPush, WebStatus, schema,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -179,7 +181,8 @@ fn own(node: &mut Node, definition: &Definition, mistakes: &mut Vec<Mistake>) ->
         "Master" => typed::<Master>(value).map(Resource::Master),
         "WebStatus" => typed::<WebStatus>(value).map(Resource::WebStatus),
         "MailNotifier" => typed::<MailNotifier>(value).map(Resource::MailNotifier),
-        _ => typed::<HttpPush>(value).map(Resource::HttpPush),
+        "HttpPush" => typed::<HttpPush>(value).map(Resource::HttpPush),
+        _ => typed::<StatusPush>(value).map(Resource::StatusPush),
     };
     resource
         .map_err(|error| {

@@ -18,7 +18,7 @@ pub use error::ManifestError;
 pub use kube::core::ObjectMeta;
 
 use crate::secrets::SecretSource;
-use crate::{Definition, HttpPush, MailNotifier, Master, MasterRef, WebStatus};
+use crate::{Definition, HttpPush, MailNotifier, Master, MasterRef, StatusPush, WebStatus};
 use document::Found;
 use error::Mistake;
 use references::Placed;
@@ -57,6 +57,8 @@ pub enum Resource {
     MailNotifier(MailNotifier),
     /// Pushes.
     HttpPush(HttpPush),
+    /// Pushes to a program.
+    StatusPush(StatusPush),
 }
 
 impl Resource {
@@ -67,6 +69,7 @@ impl Resource {
             Self::WebStatus(_) => "WebStatus",
             Self::MailNotifier(_) => "MailNotifier",
             Self::HttpPush(_) => "HttpPush",
+            Self::StatusPush(_) => "StatusPush",
         }
     }
 
@@ -87,6 +90,7 @@ impl Resource {
             Self::WebStatus(page) => Some(&page.spec.master_ref),
             Self::MailNotifier(mail) => Some(&mail.spec.master_ref),
             Self::HttpPush(push) => Some(&push.spec.master_ref),
+            Self::StatusPush(push) => Some(&push.spec.master_ref),
         }
     }
 
@@ -97,6 +101,7 @@ impl Resource {
             Self::WebStatus(object) => &object.metadata,
             Self::MailNotifier(object) => &object.metadata,
             Self::HttpPush(object) => &object.metadata,
+            Self::StatusPush(object) => &object.metadata,
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Kit {
     pub one_line: bool,
     /// The most messages that a kill may repeat: those that are attempted at once.
     pub repeats: usize,
+    /// Whether it is given [`SECRET`] as a credential, which its peer may repeat.
+    pub secret: bool,
 }
 
 /// Longest that anything here takes.

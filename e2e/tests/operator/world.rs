@@ -93,6 +93,7 @@ pub fn kinds(cluster: &Cluster) {
         "webstatuses.statustargets.dev",
         "mailnotifiers.statustargets.dev",
         "httppushes.statustargets.dev",
+        "statuspushes.statustargets.dev",
         "--timeout=30s",
     ]);
 }

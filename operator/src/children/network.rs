@@ -13,9 +13,9 @@ pub(crate) struct NetworkRules {
     pub feed_readers: bool,
     /// The namespace and name of the Master whose feed is read.
     pub feed: Option<(String, String)>,
-    /// The peer's port.
+    /// The peer's port; any within `cidrs` if it is not known.
     pub peer: Option<u16>,
-    /// Where the peer may be; anywhere when empty.
+    /// Where the peer may be; with a port, anywhere when empty.
     pub cidrs: Vec<String>,
     /// Whether traces may be sent, to whatever port.
     pub traces: Option<u16>,
@@ -48,8 +48,11 @@ pub(crate) fn network_policy(parent: &Parent, rules: &NetworkRules) -> Child {
             "ports": [tcp(FEED_PORT)],
         }));
     }
-    if let Some(port) = rules.peer {
-        let mut rule = json!({ "ports": [tcp(port)] });
+    if rules.peer.is_some() || !rules.cidrs.is_empty() {
+        let mut rule = json!({});
+        if let Some(port) = rules.peer {
+            rule["ports"] = json!([tcp(port)]);
+        }
         if !rules.cidrs.is_empty() {
             let blocks: Vec<Value> =
                 rules.cidrs.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } })).collect();

@@ -15,6 +15,8 @@ const SECRETS: &str = "/etc/buildbot-status/secrets";
 const ACCESS: &str = "/etc/buildbot-status/access";
 /// Where a feed keeps its journal.
 const DATA: &str = "/var/lib/buildbot-status";
+/// Where pods of another image find this program.
+const PROGRAM: &str = "/opt/buildbot-status";
 /// The user and group that pods run as.
 const USER: u32 = 65532;
 
@@ -33,6 +35,9 @@ pub(crate) struct PodPlan<'a> {
     pub secrets: &'a BTreeMap<String, Option<String>>,
     /// Arguments beside those that all pods have.
     pub arguments: Vec<String>,
+    /// The image of a program that runs in this program's pod: the container is of that image, and
+    /// this program is copied into it.
+    pub program: Option<&'a str>,
     /// The port that is served beside figures.
     pub port: Option<(&'static str, u16)>,
     /// Requests and limits, unless the resource says others.
@@ -126,19 +131,38 @@ fn template(plan: &PodPlan<'_>, command: &str, mut volumes: Vec<Value>) -> Value
         "env": environment(parent, settings),
         "ports": ports,
         "resources": pod.resources.clone().unwrap_or_else(|| plan.resources.clone()),
-        "volumeMounts": mounts,
+        "volumeMounts": mounts.clone(),
         "readinessProbe": probe("/readyz", 5, 2),
         "livenessProbe": probe("/healthz", 20, 6),
         // What a process says at its end is the container's last word.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "capabilities": { "drop": ["ALL"] },
-        },
+        "securityContext": restricted(),
     });
-    if let Some(policy) = &settings.image_pull_policy {
-        container["imagePullPolicy"] = policy.as_str().into();
+    let pulled = |mut container: Value| {
+        if let Some(policy) = &settings.image_pull_policy {
+            container["imagePullPolicy"] = policy.as_str().into();
+        }
+        container
+    };
+    let mut copies = Vec::new();
+    if let Some(image) = plan.program {
+        let file = format!("{PROGRAM}/buildbot-status");
+        let mount = |read_only: bool| json!({ "name": "program", "mountPath": PROGRAM, "readOnly": read_only });
+        volumes.push(json!({ "name": "program", "emptyDir": {} }));
+        copies.push(pulled(json!({
+            "name": "copy",
+            "image": settings.image,
+            "args": ["copy", file],
+            "resources": container["resources"],
+            "volumeMounts": [mount(false)],
+            "securityContext": restricted(),
+        })));
+        mounts.push(mount(true));
+        container["volumeMounts"] = mounts.into();
+        container["image"] = image.into();
+        container["command"] = json!([file]);
+    } else {
+        container = pulled(container);
     }
     let mut spec = json!({
         "serviceAccountName": parent.child_name(),
@@ -154,6 +178,9 @@ fn template(plan: &PodPlan<'_>, command: &str, mut volumes: Vec<Value>) -> Value
         "containers": [container],
         "volumes": volumes,
     });
+    if !copies.is_empty() {
+        spec["initContainers"] = copies.into();
+    }
     placement(pod, settings, &mut spec);
     let mut labels = pod.labels.clone();
     labels.extend(names::labels(parent.component, &parent.name));
@@ -164,6 +191,15 @@ fn template(plan: &PodPlan<'_>, command: &str, mut volumes: Vec<Value>) -> Value
         annotations.insert(names::SECRETS.to_owned(), versions(secrets));
     }
     json!({ "metadata": { "labels": labels, "annotations": annotations }, "spec": spec })
+}
+
+/// What every container may do.
+fn restricted() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "capabilities": { "drop": ["ALL"] },
+    })
 }
 
 fn arguments(plan: &PodPlan<'_>, command: &str) -> Vec<String> {

@@ -29,6 +29,7 @@ impl Kind for HttpPush {
             pod: self.spec.pod.as_ref(),
             egress: self.spec.egress.as_ref(),
             peer: super::port_of(&self.spec.server_url),
+            program: None,
             port: None,
             replicas: Some(1),
             rights: &[Right::Read, Right::Consume],

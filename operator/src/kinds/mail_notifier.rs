@@ -29,6 +29,7 @@ impl Kind for MailNotifier {
             pod: self.spec.pod.as_ref(),
             egress: self.spec.egress.as_ref(),
             peer: Some(self.spec.smtp_port),
+            program: None,
             port: None,
             replicas: Some(1),
             rights: &[Right::Read, Right::Consume],

@@ -44,6 +44,7 @@ impl Kind for Master {
             manifest: &manifest,
             secrets: &around.secrets,
             arguments: Vec::new(),
+            program: None,
             port: Some(("feed", FEED_PORT)),
             resources: object!({
                 "requests": { "cpu": "50m", "memory": "96Mi" },

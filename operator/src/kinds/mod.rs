@@ -5,6 +5,7 @@ mod index;
 mod mail_notifier;
 mod master;
 mod registry;
+mod status_push;
 mod targets;
 #[cfg(test)]
 mod tests;

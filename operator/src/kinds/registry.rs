@@ -7,7 +7,7 @@ use crate::{
     known::ResourceId,
     waiting::{Turn, Waiting},
 };
-use crds::{HttpPush, MailNotifier, Master, WebStatus};
+use crds::{HttpPush, MailNotifier, Master, StatusPush, WebStatus};
 use kube::{
     core::error_boundary::DeserializeGuard,
     runtime::{
@@ -194,4 +194,5 @@ registry! {
     web_statuses: WebStatus,
     mail_notifiers: MailNotifier,
     http_pushes: HttpPush,
+    status_pushes: StatusPush,
 }

@@ -26,6 +26,8 @@ pub(super) struct TargetPods<'a> {
     pub egress: Option<&'a Egress>,
     /// The peer's port, for targets that send.
     pub peer: Option<u16>,
+    /// The image of a program that the pod runs, where it runs one.
+    pub program: Option<&'a str>,
     /// The port of pages.
     pub port: Option<u16>,
     /// How many pods; `None`: an autoscaler says.
@@ -60,6 +62,7 @@ pub(super) fn target_children<K: Kind>(
         manifest: &manifest,
         secrets: &around.secrets,
         arguments,
+        program: pods.program,
         port: pods.port.map(|port| ("http", port)),
         resources: pods.resources.clone(),
     };

@@ -7,7 +7,7 @@ use crate::{
     children::{ChildKind, Means},
     reconcile::{Around, MasterSeen},
 };
-use crds::{HttpPush, MailNotifier, Master, WebStatus};
+use crds::{HttpPush, MailNotifier, Master, StatusPush, WebStatus};
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
@@ -96,6 +96,10 @@ fn k02_the_shortest_examples_become_these_objects() {
         "short-push",
         objects(&example::<HttpPush>("minimal", "httppush.yaml"), &[])
     );
+    insta::assert_snapshot!(
+        "short-program",
+        objects(&example::<StatusPush>("minimal", "statuspush.yaml"), &[])
+    );
 }
 
 #[test]
@@ -115,6 +119,10 @@ fn k02_the_longest_examples_become_these_objects() {
     insta::assert_snapshot!(
         "long-push",
         objects(&example::<HttpPush>("full", "httppush.yaml"), &["push"])
+    );
+    insta::assert_snapshot!(
+        "long-program",
+        objects(&example::<StatusPush>("full", "statuspush.yaml"), &[])
     );
 }
 

@@ -77,6 +77,7 @@ impl Kind for WebStatus {
             pod: spec.pod.as_ref(),
             egress: None,
             peer: None,
+            program: None,
             port: port(spec),
             replicas,
             rights: &[Right::Read],

@@ -1,18 +1,14 @@
 //! `HttpPush`: events as Buildbot 0.8's `HttpStatusPush` posted them (row G07).
 
-mod as_dict;
-mod compose;
-mod decide;
 mod send;
 
-pub use compose::{Packets, State};
-
-use crate::{About, BuildError, Preview};
-use compose::Composer;
+use crate::{
+    About, BuildError, Preview,
+    packets::{Choice, Composer, Packets, Settings, State},
+};
 use crds::HttpPushSpec;
-use decide::Choice;
 use delivery::{
-    BatchOptions, BatchTarget, ComposeError, SendError,
+    BatchOptions, BatchTarget, ComposeError, SendError, Taken,
     budget::{Budgets, Limit},
 };
 use model::{Build, Event, Record};
@@ -60,9 +56,15 @@ impl HttpPush {
         secrets: &Secrets,
         about: watch::Receiver<About>,
     ) -> Result<Self, BuildError> {
+        let settings = Settings {
+            selection: spec.selection(),
+            black_list: spec.black_list.iter().cloned().collect(),
+            filter: spec.filter,
+            debug: spec.debug,
+        };
         Ok(Self {
-            choice: Choice::new(spec),
-            composer: Composer::new(spec),
+            choice: Choice::new(&settings),
+            composer: Composer::new(&settings),
             poster: Poster::new(spec, secrets)?,
             options: driven(spec),
             limits: crate::about::limits(spec.rate_limit.as_ref()),
@@ -138,7 +140,8 @@ impl BatchTarget for HttpPush {
     }
 
     fn size(&self, item: &Packets) -> usize {
-        item.size()
+        // Each with the comma behind it.
+        item.texts().map(|text| send::encoded_len(text) + send::encoded_len(",")).sum()
     }
 
     fn count(&self, item: &Packets) -> usize {
@@ -149,7 +152,7 @@ impl BatchTarget for HttpPush {
         self.poster.secrets()
     }
 
-    async fn send(&self, items: &[&Packets]) -> Result<(), SendError> {
-        self.poster.post(items).await
+    async fn send(&self, items: &[&Packets]) -> Result<Taken, SendError> {
+        self.poster.post(items).await.map(|()| Taken::all(items.len()))
     }
 }

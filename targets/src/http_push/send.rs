@@ -1,9 +1,10 @@
 //! One POST: a form with the field `packets`.
 
-use super::{Packets, Secrets};
+use super::Secrets;
 use crate::{
     BuildError,
     answer::{Refusal, refusal},
+    packets::Packets,
 };
 use crds::HttpPushSpec;
 use delivery::{SendError, budget::Credential};

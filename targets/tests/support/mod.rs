@@ -57,6 +57,10 @@ pub fn push_spec(url: &str, more: &Value) -> crds::HttpPushSpec {
     spec(json!({ "serverUrl": url }), more)
 }
 
+pub fn program_spec(command: &[&str], more: &Value) -> crds::StatusPushSpec {
+    spec(json!({ "command": command }), more)
+}
+
 pub fn metrics() -> delivery::Metrics {
     delivery::Metrics::default()
 }

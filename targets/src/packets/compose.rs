@@ -1,8 +1,7 @@
 //! Packets as 0.8 made them: `id, timestamp, started, project, event, payload`.
 
-use super::{as_dict, decide::event_name};
+use super::{Settings, as_dict, decide::event_name};
 use crate::About;
-use crds::HttpPushSpec;
 use model::{BuilderId, Event, Record, Timestamp, WorkerId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -62,13 +61,6 @@ impl Packets {
     pub fn count(&self) -> usize {
         self.0.len()
     }
-
-    /// Bytes that they take in a form field.
-    pub fn size(&self) -> usize {
-        self.texts()
-            .map(|text| super::send::encoded_len(text) + super::send::encoded_len(","))
-            .sum()
-    }
 }
 
 /// Makes packets from events.
@@ -80,9 +72,9 @@ pub struct Composer {
 }
 
 impl Composer {
-    pub fn new(spec: &HttpPushSpec) -> Self {
-        let black_list = spec.black_list.iter().cloned().collect();
-        Self { filter: spec.filter, debug: spec.debug, black_list }
+    pub fn new(settings: &Settings) -> Self {
+        let Settings { filter, debug, black_list, .. } = settings.clone();
+        Self { filter, debug, black_list }
     }
 
     /// The packets of a record, numbered on from the state.

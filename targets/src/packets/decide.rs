@@ -1,11 +1,11 @@
 //! Which events are pushed.
 
+use super::Settings;
 use crate::About;
-use crds::HttpPushSpec;
 use model::{Event, Selection};
 use std::collections::BTreeSet;
 
-/// The settings that choose.
+/// Chooses.
 #[derive(Debug)]
 pub struct Choice {
     selection: Selection,
@@ -13,15 +13,9 @@ pub struct Choice {
 }
 
 impl Choice {
-    pub fn new(spec: &HttpPushSpec) -> Self {
-        Self {
-            selection: Selection {
-                builders: spec.builders.clone().unwrap_or_default(),
-                categories: spec.categories.clone().unwrap_or_default(),
-                branches: Vec::new(),
-            },
-            black_list: spec.black_list.iter().cloned().collect(),
-        }
+    pub fn new(settings: &Settings) -> Self {
+        let Settings { selection, black_list, .. } = settings.clone();
+        Self { selection, black_list }
     }
 
     /// Whether an event is pushed. Events of no builder are, whatever builders are selected.
