@@ -12,11 +12,14 @@ use kube::{
     Api, ResourceExt as _,
     core::error_boundary::DeserializeGuard,
     runtime::{
-        reflector::{ObjectRef, store::Writer},
+        reflector::{ObjectRef, Store, store::Writer},
         watcher::Event,
     },
 };
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Where `kubectl apply` keeps the whole manifest once more.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -34,8 +37,9 @@ pub(crate) fn resources<K: Kind>(
         None => Api::<DeserializeGuard<K>>::all(client.clone()),
     });
     let context = Arc::clone(context);
+    let mut lists = Lists::default();
     let run = async move {
-        while let Some((_, event)) = events.next().await {
+        while let Some((namespace, event)) = events.next().await {
             let mut event = match event {
                 Ok(event) => event,
                 Err(error) => {
@@ -48,37 +52,98 @@ pub(crate) fn resources<K: Kind>(
                 object.managed_fields_mut().clear();
                 object.annotations_mut().remove(LAST_APPLIED);
             }
-            let before = match &event {
-                Event::Apply(object) => {
-                    entry(&context.registry).store.get(&ObjectRef::from_obj(object))
-                }
-                _ => None,
-            };
-            writer.apply_watcher_event(&event);
-            entry(&context.registry).note(&event);
-            match event {
-                Event::Apply(object) => {
-                    if before.as_ref().is_none_or(|before| differs(before, &object)) {
+            let listed = matches!(event, Event::Init | Event::InitApply(_) | Event::InitDone);
+            let done = matches!(event, Event::InitDone);
+            let store = &entry(&context.registry).store;
+            for event in lists.told(namespace, event, store) {
+                let before = match &event {
+                    Event::Apply(object) if !listed => store.get(&ObjectRef::from_obj(object)),
+                    _ => None,
+                };
+                writer.apply_watcher_event(&event);
+                entry(&context.registry).note(&event);
+                match event {
+                    Event::Apply(object)
+                        if !listed
+                            && before.as_ref().is_none_or(|before| differs(before, &object)) =>
+                    {
                         changed(&object, before.as_deref(), &context);
                     }
+                    Event::Delete(object) if !listed => {
+                        tracing::info!(
+                            kind = K::KIND,
+                            namespace = object.namespace(),
+                            "{} is gone",
+                            object.name_any()
+                        );
+                        context.forget(&id_of::<K>(&object));
+                        changed(&object, None, &context);
+                    }
+                    _ => {}
                 }
-                Event::Delete(object) => {
-                    tracing::info!(
-                        kind = K::KIND,
-                        namespace = object.namespace(),
-                        "{} is gone",
-                        object.name_any()
-                    );
-                    context.forget(&id_of::<K>(&object));
-                    changed(&object, None, &context);
-                }
-                Event::InitDone if first.is_complete() => context.poke_all(),
-                Event::InitDone => first.complete(),
-                Event::Init | Event::InitApply(_) => {}
+            }
+            if done && first.is_complete() {
+                context.poke_all();
+            } else if done {
+                first.complete();
             }
         }
     };
     Watch { seen, run: run.boxed() }
+}
+
+/// What a watch tells of a kind of resource.
+type Told<K> = Event<DeserializeGuard<K>>;
+
+/// The lists of namespaces that are being read. A store takes a complete list for all that there is, so the
+/// list of one namespace among several is told to it object by object.
+struct Lists<K: Kind> {
+    reading: HashMap<Arc<str>, Vec<DeserializeGuard<K>>>,
+    /// Whether the store was told of a complete list, the empty one: kube reconciles nothing before. The
+    /// operator itself waits for the first lists of all namespaces.
+    begun: bool,
+}
+
+impl<K: Kind> Default for Lists<K> {
+    fn default() -> Self {
+        Self { reading: HashMap::new(), begun: false }
+    }
+}
+
+impl<K: Kind> Lists<K> {
+    /// What a store is told for an event of the watch of this namespace; `None`: of all.
+    fn told(
+        &mut self,
+        namespace: Option<Arc<str>>,
+        event: Told<K>,
+        store: &Store<DeserializeGuard<K>>,
+    ) -> Vec<Told<K>> {
+        let Some(namespace) = namespace else { return vec![event] };
+        match event {
+            Event::Init => {
+                self.reading.insert(namespace, Vec::new());
+                let begun = std::mem::replace(&mut self.begun, true);
+                if begun { Vec::new() } else { vec![Event::InitDone] }
+            }
+            Event::InitApply(object) => {
+                self.reading.entry(namespace).or_default().push(object);
+                Vec::new()
+            }
+            Event::InitDone => {
+                let listed = self.reading.remove(&namespace).unwrap_or_default();
+                let there: HashSet<_> = listed.iter().map(key_of).collect();
+                let gone = |object: &Arc<DeserializeGuard<K>>| {
+                    let key = key_of(&**object);
+                    *key.0 == *namespace && !there.contains(&key)
+                };
+                let gone = store.state().into_iter().filter(gone);
+                gone.map(|object| Event::Delete((*object).clone()))
+                    .chain(listed.into_iter().map(Event::Apply))
+                    .collect()
+            }
+            Event::Apply(_) | Event::Delete(_) => vec![event],
+        }
+    }
 }
 
 /// Whether something changed that a reconcile looks at: not the status, which it writes itself.
@@ -117,5 +182,56 @@ fn changed<K: Kind>(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn master(namespace: &str, name: &str) -> DeserializeGuard<Master> {
+        let master = json!({
+            "apiVersion": crds::API_VERSION,
+            "kind": "Master",
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": {"url": "http://127.0.0.1:8010/"},
+        });
+        serde_json::from_value(master).unwrap()
+    }
+
+    #[test]
+    fn k09_the_list_of_one_namespace_takes_nothing_from_another() {
+        let mut writer = Writer::<DeserializeGuard<Master>>::default();
+        let (store, mut lists) = (writer.as_reader(), Lists::default());
+        let mut tell = |namespace: &str, event| {
+            for event in lists.told(Some(namespace.into()), event, &store) {
+                writer.apply_watcher_event(&event);
+            }
+        };
+        let there = || {
+            let all = store.state();
+            let mut all: Vec<_> = all.iter().map(|object| key_of(&**object)).collect();
+            all.sort();
+            all.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect::<Vec<_>>()
+        };
+        tell("a", Event::Init);
+        assert!(store.wait_until_ready().now_or_never().is_some(), "or nothing is reconciled");
+        tell("a", Event::InitApply(master("a", "one")));
+        tell("b", Event::Init);
+        tell("a", Event::InitApply(master("a", "two")));
+        tell("b", Event::InitApply(master("b", "one")));
+        tell("a", Event::InitDone);
+        tell("b", Event::InitDone);
+        assert_eq!(there(), ["a/one", "a/two", "b/one"]);
+        // Anew, after a watch broke off.
+        tell("a", Event::Init);
+        tell("a", Event::InitApply(master("a", "two")));
+        tell("b", Event::Apply(master("b", "two")));
+        tell("a", Event::InitDone);
+        assert_eq!(there(), ["a/two", "b/one", "b/two"]);
+        tell("b", Event::Delete(master("b", "one")));
+        assert_eq!(there(), ["a/two", "b/two"]);
     }
 }
