@@ -135,5 +135,6 @@ impl Metrics {
         }
         self.dead.with_label_values(&[target, kind, "permanent"]);
         self.deliveries.with_label_values(&[target, kind, "delivered", ""]);
+        self.invalid_addresses.with_label_values(&[target, kind]);
     }
 }

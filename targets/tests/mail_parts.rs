@@ -24,7 +24,7 @@ fn mail(more: &Value) -> Mail {
 /// A mail as Python reads it: `headers`, and `parts` with their type, name and text.
 fn read(bytes: &[u8]) -> Value {
     let venv = std::env::var("BUILDBOT_VENV").expect("BUILDBOT_VENV names a Python environment");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/read_mail.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e/peers/read_mail.py");
     let mut python = Command::new(Path::new(&venv).join("bin/python"))
         .arg(script)
         .stdin(Stdio::piped())
@@ -88,6 +88,15 @@ fn m04_patches_of_a_try_build_are_attached_unless_that_is_not_wanted() {
     let seen = of_build(&small, patched(&[diff, "second\n"]));
     assert!(seen["parts"][1]["text"].as_str().unwrap().starts_with("[This patch is left out"));
     assert_eq!(seen["parts"][2]["text"], "second\n");
+}
+
+#[test]
+fn m04_a_patch_that_the_master_does_not_tell_is_the_log_of_the_source_step() {
+    let more = json!({ "mode": "all", "addLogs": ["patch"] });
+    let preview = mail(&more).preview(&build("patch")).remove(0);
+    assert!(preview.body.ends_with("[attached: source patch 0, git.patch]\n"), "{}", preview.body);
+    let without = mail(&json!({ "mode": "all", "addPatch": false })).preview(&build("patch"));
+    assert!(!without[0].body.contains("[attached"), "{}", without[0].body);
 }
 
 #[test]
@@ -204,7 +213,8 @@ fn tails(build: &Build) -> Tails {
 /// The golden files were made by the manual's own function (Python), from the same builds.
 #[test]
 fn m08_the_manuals_html_message_with_the_end_of_a_log_is_built_in() {
-    let more = json!({ "mode": "all", "messageFormatter": { "builtin": "htmlWithLog" } });
+    let builtin = json!({ "builtin": "htmlWithLog" });
+    let more = json!({ "mode": "all", "addPatch": false, "messageFormatter": builtin });
     for name in ["failure", "patch", "restored"] {
         let record = finished(name);
         let facts = Facts {

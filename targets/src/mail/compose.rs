@@ -18,10 +18,10 @@ use delivery::ComposeError;
 use formatter::{Extra, Formatter, Text};
 use lettre::message::{Mailbox, MessageBuilder};
 use message::Draft;
-use model::{Build, Buildset, Identity, LogKind, Outcome, Step};
+use model::{Build, Buildset, Identity, LogKind, Outcome, Patch, Step};
 use render::{BuildContext, Interpolation, Site};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, SystemTime},
 };
 
@@ -140,6 +140,8 @@ impl Composer {
             facts.builds.iter().map(|build| BuildContext::new(build, site)).collect();
         let text = self.text(topic, facts, &contexts, site);
         let mut headers = self.headers(topic, facts, identity, &contexts);
+        let (patches, mut logs) = self.patches(&facts.builds, site);
+        logs.extend(self.logs(topic, &facts.builds, site));
         let mut recipients = Vec::new();
         for mailbox in addressed.to {
             recipients.push(mailbox.email.clone());
@@ -156,8 +158,8 @@ impl Composer {
             headers: headers.subject(text.subject.unwrap_or_default()),
             plain: text.plain,
             html: text.html,
-            patches: self.patches(&facts.builds),
-            logs: self.logs(topic, &facts.builds, site),
+            patches,
+            logs,
             limits: self.limits.clone(),
             tries: 0,
         };
@@ -265,18 +267,29 @@ impl Composer {
         })
     }
 
-    fn patches(&self, builds: &[Build]) -> Vec<(String, String)> {
-        let stamps = builds.iter().flat_map(|build| &build.buildset.source_stamps);
-        let mut seen = std::collections::BTreeSet::new();
-        let patches = stamps
-            .filter(|_| self.add_patch)
-            .filter_map(|stamp| stamp.patch.as_ref())
-            .filter(|patch| !patch.body.is_empty() && seen.insert(patch.id));
+    /// Patches of try builds, each once. A 4.x master's API does not tell them: then the source
+    /// step's log `patch` does.
+    fn patches(&self, builds: &[Build], site: &Site) -> (Vec<(String, String)>, Vec<Wanted>) {
+        let (mut told, mut logged) = (Vec::new(), Vec::new());
         let mut room = self.limits.of_mail();
-        patches
-            .enumerate()
-            .map(|(n, patch)| (format!("source patch {n}"), message::patch(&patch.body, &mut room)))
-            .collect()
+        let mut seen = BTreeSet::new();
+        let mut name = (0..).map(|n| format!("source patch {n}"));
+        for build in builds.iter().filter(|_| self.add_patch) {
+            let stamps = build.buildset.source_stamps.iter();
+            let patches = stamps.filter_map(|stamp| stamp.patch.as_ref());
+            let patches: Vec<&Patch> = patches.filter(|patch| seen.insert(patch.id)).collect();
+            for patch in patches.iter().filter(|patch| !patch.body.is_empty()) {
+                let text = message::patch(&patch.body, &mut room);
+                told.push((name.next().unwrap_or_default(), text));
+            }
+            let logs = logs_of(build).filter(|(_, log)| log.name == "patch");
+            let untold = patches.iter().filter(|patch| patch.body.is_empty()).count();
+            for (step, log) in logs.take(untold) {
+                let url = site.links.as_ref().map(|links| links.log(build, step, log));
+                logged.push(Wanted::patch(name.next().unwrap_or_default(), url, log));
+            }
+        }
+        (told, logged)
     }
 
     /// Logs that are attached, in the order of builds and steps.
@@ -311,9 +324,10 @@ impl Composer {
         let matched = facts.builds.iter().flat_map(|build| super::matching(&self.modes, build));
         let modes: Vec<String> = matched.map(|mode| format!("{mode:?}").to_lowercase()).collect();
         let nobody = if addressed.to.is_empty() { "; nobody would get it" } else { "" };
-        let patches = self.patches(&facts.builds).into_iter().map(|(name, _)| name);
-        let logs = self.logs(Topic::Build, &facts.builds, site).into_iter().map(|log| log.name);
-        let attached: Vec<String> = patches.chain(logs).collect();
+        let (patches, mut logs) = self.patches(&facts.builds, site);
+        logs.extend(self.logs(Topic::Build, &facts.builds, site));
+        let patches = patches.into_iter().map(|(name, _)| name);
+        let attached: Vec<String> = patches.chain(logs.into_iter().map(|log| log.name)).collect();
         let mut body = text.html.or(text.plain).unwrap_or_default();
         if !attached.is_empty() {
             body = format!("{}\n[attached: {}]\n", body.trim_end(), attached.join(", "));

@@ -37,6 +37,8 @@ pub struct Wanted {
     pub name: String,
     /// Whether its step failed, so that it comes first when there is no room for all.
     pub bad: bool,
+    /// Whether a part of it is of no use: half a patch is none.
+    pub whole: bool,
     /// Its page.
     pub url: Option<String>,
     id: LogId,
@@ -46,7 +48,12 @@ pub struct Wanted {
 
 impl Wanted {
     pub fn new(name: String, bad: bool, url: Option<String>, log: &Log) -> Self {
-        Self { name, bad, url, id: log.id, kind: log.kind, lines: log.lines }
+        Self { name, bad, whole: false, url, id: log.id, kind: log.kind, lines: log.lines }
+    }
+
+    /// The log by which a source step tells the patch that it applied.
+    pub fn patch(name: String, url: Option<String>, log: &Log) -> Self {
+        Self { whole: true, ..Self::new(name, true, url, log) }
     }
 }
 
@@ -187,6 +194,9 @@ pub async fn attachment(
     };
     if !part.cut {
         return Ok(part.text);
+    }
+    if log.whole {
+        return Ok(note(log, "This patch is left out, since the mail would be too large."));
     }
     let (count, lines) = (part.count(), log.lines);
     let which = match keep {

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// How often logs that can't be read are asked for until a mail goes without them.
-const TRIES: u32 = 6;
+/// With the waits between attempts these are some minutes.
+const TRIES: u32 = 9;
 
 /// A mail that is ready to go, and what is left to do of it.
 #[derive(Debug)]
@@ -130,7 +131,7 @@ impl Draft {
         order.sort_by_key(|at| !self.logs[*at].bad);
         let mut texts = vec![String::new(); self.logs.len()];
         for at in order {
-            let most = per_log.min(room);
+            let most = if self.logs[at].whole { room } else { per_log.min(room) };
             texts[at] = logs::attachment(from, &self.logs[at], most, keep).await?;
             room = room.saturating_sub(texts[at].len());
         }
@@ -210,5 +211,102 @@ pub fn patch(body: &str, room: &mut usize) -> String {
             body.to_owned()
         }
         None => "[This patch is left out, since the mail would be too large.]\n".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{Draft, Message, TRIES};
+    use crate::mail::logs::{Lines, Wanted};
+    use crds::{LogLimits, Size};
+    use delivery::SendError;
+    use feed::{ClientError, LogChunk, LogError};
+    use model::{Log, LogId};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A master that is away for the first questions; each log is a line of its key.
+    struct Away(AtomicUsize);
+
+    impl Lines for Away {
+        async fn lines(&self, log: LogId, _: u64, _: u64) -> Result<LogChunk, LogError> {
+            match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)) {
+                Ok(_) => Err(ClientError::Unreachable("refused".to_owned()).into()),
+                Err(_) => {
+                    Ok(LogChunk { first: 0, text: format!("{}\n", "x".repeat(log.0 as usize)) })
+                }
+            }
+        }
+    }
+
+    fn message(logs: &[(u64, bool)], limits: LogLimits) -> Message {
+        let address: lettre::Address = "a@example.org".parse().unwrap();
+        let log = |(size, bad): &(u64, bool)| {
+            let log =
+                Log { id: LogId(*size), kind: model::LogKind::Text, lines: 1, ..Log::default() };
+            Wanted::new(format!("s.{size}"), *bad, None, &log)
+        };
+        Message::new(Draft {
+            id: "<1@example.org>".to_owned(),
+            from: address.clone(),
+            recipients: vec![address.clone()],
+            headers: lettre::Message::builder()
+                .from(address.clone().into())
+                .to(address.into())
+                .date(std::time::SystemTime::UNIX_EPOCH),
+            plain: Some("text".to_owned()),
+            html: None,
+            patches: Vec::new(),
+            logs: logs.iter().map(log).collect(),
+            limits,
+            tries: 0,
+        })
+        .unwrap()
+    }
+
+    fn text(message: &Message) -> String {
+        String::from_utf8(message.bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn m04_a_mail_waits_for_its_logs_and_then_goes_without_them() {
+        let mut waits = message(&[(3, false)], LogLimits::default());
+        assert!(waits.bytes().is_empty(), "one that waits holds nothing");
+        let away = Away(2.into());
+        for _ in 0..2 {
+            let put_off = waits.fill(Some(&away)).await;
+            assert!(matches!(put_off, Err(SendError::PutOff(text)) if text.contains("refused")));
+        }
+        assert_eq!(waits.fill(Some(&away)).await, Ok(()));
+        assert!(text(&waits).contains("\r\n\r\nxxx\r\n"), "{}", text(&waits));
+        let first = text(&waits);
+        waits.empty();
+        assert!(waits.bytes().is_empty());
+        assert_eq!(waits.fill(Some(&away)).await, Ok(()));
+        assert_eq!(text(&waits), first, "the same whenever it is put together");
+
+        let mut without = message(&[(3, false)], LogLimits::default());
+        let away = Away(usize::MAX.into());
+        for _ in 1..TRIES {
+            assert!(without.fill(Some(&away)).await.is_err());
+        }
+        assert_eq!(without.fill(Some(&away)).await, Ok(()));
+        assert!(text(&without).contains("[This log can't be read: "), "{}", text(&without));
+    }
+
+    #[tokio::test]
+    async fn m04_logs_of_failed_steps_come_first_where_there_is_no_room_for_all() {
+        let limits = LogLimits { per_mail: Size::from_bytes(1200), ..LogLimits::default() };
+        let mut mail = message(&[(600, false), (900, true), (200, false)], limits);
+        assert_eq!(mail.fill(Some(&Away(0.into()))).await, Ok(()));
+        let text = text(&mail).replace("=\r\n", "");
+        let at = |part: &str| text.find(part).unwrap_or(usize::MAX);
+        assert!(at(&"x".repeat(900)) < usize::MAX, "{text}");
+        assert!(at("s.600") < at("s.900") && at("s.900") < at("s.200"), "in the order of steps");
+        assert!(text.contains("Only the last 1 lines of this log are here"), "{text}");
+        assert!(
+            text.contains("[This log is left out, since the mail would be too large.]"),
+            "{text}"
+        );
     }
 }
