@@ -38,8 +38,13 @@ pub use kinds::exposure::{
     ServiceType,
 };
 pub use kinds::http_push::{HttpPush, HttpPushSpec};
-pub use kinds::mail_notifier::{MailNotifier, MailNotifierSpec, MessageFormatter};
-pub use kinds::mail_values::{BodyType, Lookup, MailTls, Mode, ModeShortcut, Modes, UserSource};
+pub use kinds::mail_message::{
+    AddLogs, BuiltinMessage, LogLimits, LogPart, MessageFormatter, PreviousBuild,
+};
+pub use kinds::mail_notifier::{MailNotifier, MailNotifierSpec};
+pub use kinds::mail_values::{
+    BodyType, Lookup, LookupFile, LookupFormat, MailTls, Mode, ModeShortcut, Modes, UserSource,
+};
 pub use kinds::master::{
     AllowedNamespaces, Master, MasterAuth, MasterHistory, MasterJournal, MasterSpec, MasterStorage,
     NamespacesFrom,

@@ -114,9 +114,7 @@ fn value(schema: &Value) -> String {
             _ => "number".to_owned(),
         },
         Some("boolean") => "`true` or `false`".to_owned(),
-        Some("array") => {
-            format!("list of up to {}: {}", schema["maxItems"], value(&schema["items"]))
-        }
+        Some("array") => list(schema),
         Some("object") if schema["additionalProperties"].is_object() => {
             let each = &schema["additionalProperties"];
             let each =
@@ -129,12 +127,19 @@ fn value(schema: &Value) -> String {
         Some("object") => "see below".to_owned(),
         _ if pattern == crate::values::size::PATTERN => "size, such as `512Mi`".to_owned(),
         _ if pattern == crate::strports::PATTERN => "port or text".to_owned(),
+        _ if crate::manifest::takes_booleans(schema) => {
+            format!("`true`, `false` or a {}", list(schema))
+        }
         _ if schema["items"].is_object() => {
             let words = crate::schema::alternatives(pattern).unwrap_or_default();
             format!("list of {}; or `{}`", value(&schema["items"]), words.replace('|', "`, `"))
         }
         _ => "text, or see below".to_owned(),
     }
+}
+
+fn list(schema: &Value) -> String {
+    format!("list of up to {}: {}", schema["maxItems"], value(&schema["items"]))
 }
 
 fn text(value: &Value) -> &str {

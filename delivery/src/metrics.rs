@@ -15,6 +15,7 @@ use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Registry, core::Colle
 /// | `buildbot_status_delivery_dead_letters_total` | target, kind, reason | records given up |
 /// | `buildbot_status_deliveries_in_flight` | target, kind | records at work |
 /// | `buildbot_status_delivery_backlog` | target, kind | records in the journal that are not done |
+/// | `buildbot_status_delivery_invalid_addresses_total` | target, kind | users left out because what should be their address is none |
 /// | `buildbot_status_delivery_budget_wait_seconds` | target, kind | how long an attempt waited for its credential's budget |
 /// | `buildbot_status_delivery_budget_remaining` | target, kind, limit | what the last attempt left of a limit |
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ pub struct Metrics {
     pub(crate) attempts: IntCounterVec,
     pub(crate) retries: IntCounterVec,
     pub(crate) dead: IntCounterVec,
+    pub(crate) invalid_addresses: IntCounterVec,
     pub(crate) in_flight: IntGaugeVec,
     pub(crate) backlog: IntGaugeVec,
     pub(crate) budget_wait: HistogramVec,
@@ -86,6 +88,11 @@ impl Metrics {
                 "Records given up.",
                 &["target", "kind", "reason"],
             )?,
+            invalid_addresses: make.counters(
+                "delivery_invalid_addresses_total",
+                "Users left out because what should be their address is none.",
+                &of_target,
+            )?,
             lag: make.histograms(
                 "delivery_lag_seconds",
                 "From the event on the master to the peer's taking it.",
@@ -112,6 +119,11 @@ impl Metrics {
         })
     }
 
+    /// Counts a user who is told nothing, because what should be an address is none.
+    pub fn invalid_address(&self, target: &str, kind: &str) {
+        self.invalid_addresses.with_label_values(&[target, kind]).inc();
+    }
+
     /// Begins a target's counters at 0, so that its first failure is seen as a rise.
     pub(crate) fn begin(&self, target: &str, kind: &str) {
         for class in ["transient", "put-off", "throttled", "misconfigured"] {
@@ -123,5 +135,6 @@ impl Metrics {
         }
         self.dead.with_label_values(&[target, kind, "permanent"]);
         self.deliveries.with_label_values(&[target, kind, "delivered", ""]);
+        self.invalid_addresses.with_label_values(&[target, kind]);
     }
 }

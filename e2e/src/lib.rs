@@ -29,7 +29,7 @@ pub use collector::{Collector, Exported, Place};
 pub use lab::{FinishedBuild, Lab};
 pub use link::Link;
 pub use mailbox::{Mail, Mailbox};
-pub use manifests::manifests;
+pub use manifests::{manifests, master};
 pub use panels::{Asked, panels};
 pub use process::{Process, free_port, python, wait_until};
 pub use prometheus::Prometheus;

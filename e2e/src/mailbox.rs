@@ -1,10 +1,12 @@
 //! A real SMTP server and what it took.
 
 use crate::{Process, python, wait_until};
+use serde_json::Value;
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -80,6 +82,18 @@ impl Mail {
         let wanted = format!("{}:", name.to_ascii_lowercase());
         let found = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&wanted));
         found.map(|line| line[wanted.len()..].trim().to_owned()).unwrap_or_default()
+    }
+
+    /// The message as Python's own parser reads it: see `peers/read_mail.py`.
+    pub fn read(&self) -> Value {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/read_mail.py");
+        let mut python = Command::new(python());
+        python.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut python = python.spawn().unwrap();
+        python.stdin.take().unwrap().write_all(self.text.as_bytes()).unwrap();
+        let output = python.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", self.text);
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// The whole message.

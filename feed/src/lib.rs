@@ -57,7 +57,7 @@ pub use feed::Feed;
 pub use follower::{Follower, Item};
 pub use ingest::Ingest;
 pub use logs::LogWatch;
-pub use master::Figures;
+pub use master::{ClientError, Figures, LogChunk};
 pub use metrics::Metrics;
 pub use options::{CatchUp, ConsumerOptions, History, Options, Retention};
 pub use query::{BuildQuery, Counts, Snapshot, SnapshotLimits};

@@ -78,6 +78,11 @@ impl Interpolation {
         parse(text, 1, DEPTH)
     }
 
+    /// Whether it says the same of every build.
+    pub fn is_fixed(&self) -> bool {
+        self.0.iter().all(|part| matches!(part, Part::Text(_)))
+    }
+
     /// The text with all places filled in, cut at 64 KiB.
     pub fn render(&self, context: &BuildContext) -> String {
         let mut out = String::new();

@@ -150,6 +150,7 @@ impl Template {
             Format::Text => AutoEscape::None,
             Format::Html => AutoEscape::Html,
         });
+        environment.add_filter("date", date);
         let template = Self { name: name.to_owned(), limits, environment: environment.clone() };
         environment.add_template_owned(NAME, source.to_owned()).map_err(|error| {
             TemplateError::Syntax {
@@ -190,6 +191,13 @@ impl Template {
         Err(TemplateError::UnknownVariable { template: self.name.clone(), variable, hint })
     }
 
+    /// Whether it names this variable, so that one that is dear to get need not be got for nothing.
+    pub fn uses(&self, variable: &str) -> bool {
+        self.environment
+            .get_template(NAME)
+            .is_ok_and(|compiled| compiled.undeclared_variables(false).contains(variable))
+    }
+
     /// The text for a build. `extra` are the values of the names given to [`Self::compile`].
     ///
     /// # Errors
@@ -227,6 +235,16 @@ impl Template {
         }
         TemplateError::Render { template, line: error.line().unwrap_or(0), text: explain(error) }
     }
+}
+
+/// The filter `date`: seconds since 1970 as `strftime` writes them, in UTC.
+fn date(seconds: i64, format: &str) -> Result<String, minijinja::Error> {
+    let failed = |error: jiff::Error| {
+        minijinja::Error::new(ErrorKind::InvalidOperation, format!("date: {error}"))
+    };
+    let time = jiff::Timestamp::from_second(seconds).map_err(failed)?;
+    let zoned = time.to_zoned_datetime(jiff::tz::TimeZone::UTC);
+    jiff::fmt::strtime::format(format, &zoned).map_err(failed)
 }
 
 /// The error's words, and what to do about it.

@@ -54,7 +54,9 @@ impl Running {
                     mail,
                     with.secrets,
                     with.about.clone(),
-                )?;
+                )?
+                .reading(with.feed.clone())
+                .counting(&name, with.metrics.clone());
                 if let Some(folder) = &self.outbox {
                     target = target.into_folder(folder.clone());
                 }

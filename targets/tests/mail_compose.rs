@@ -6,7 +6,7 @@ mod support;
 use delivery::{ComposeError, Target};
 use model::{Build, Event, Outcome, Record};
 use serde_json::{Value, json};
-use support::{about, build, finished, mail_spec, record};
+use support::{about, build, facts, finished, mail_spec, record};
 use targets::mail::{Mail, Message, Secrets};
 
 fn mail(more: &Value) -> Mail {
@@ -15,7 +15,8 @@ fn mail(more: &Value) -> Mail {
 }
 
 fn compose(more: &Value, record: &Record) -> Result<Option<Message>, ComposeError> {
-    mail(more).compose(record, ())
+    let mail = mail(more);
+    mail.compose(record, facts(&mail, record))
 }
 
 fn text(more: &Value, record: &Record) -> String {
@@ -154,7 +155,9 @@ fn the_same_record_makes_the_same_bytes_and_notifiers_differ() {
     let again = compose(&more, &finished("failure")).unwrap().unwrap();
     assert_eq!(one, again);
     let other = Mail::new("ci/other", &mail_spec(&more), &Secrets::default(), about().fixed());
-    let other = other.unwrap().compose(&finished("failure"), ()).unwrap().unwrap();
+    let other = other.unwrap();
+    let facts = facts(&other, &finished("failure"));
+    let other = other.compose(&finished("failure"), facts).unwrap().unwrap();
     assert_ne!(one.id, other.id);
     let second = compose(&more, &finished("restored")).unwrap().unwrap();
     assert_ne!(one.id, second.id);
@@ -173,6 +176,12 @@ fn settings_that_cannot_be_used_are_named() {
             "spec.messageFormatter.subject",
         ),
         (json!({ "smtpUser": "bot" }), "spec.smtpPasswordSecretRef"),
+        (json!({ "previousBuildGetter": "candidat.number" }), "spec.previousBuildGetter"),
+        (json!({ "lookup": { "file": { "path": "/x.ldif" } } }), "spec.lookup.file.path"),
+        (
+            json!({ "messageFormatter": { "type": "html", "body": "", "plainBody": "{{ x }}" } }),
+            "spec.messageFormatter.plainBody",
+        ),
     ] {
         let made = Mail::new("m", &mail_spec(&more), &Secrets::default(), about().fixed());
         assert_eq!(made.unwrap_err().field, field, "{more}");

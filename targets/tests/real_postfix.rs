@@ -18,7 +18,7 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn compose(mail: &Mail) -> Message {
-    mail.compose(&finished("failure"), ()).unwrap().unwrap()
+    mail.compose(&finished("failure"), support::facts(mail, &finished("failure"))).unwrap().unwrap()
 }
 
 async fn send(mail: &Mail) -> Result<Sent, SendError> {

@@ -81,7 +81,7 @@ impl Server {
 }
 
 fn compose(mail: &Mail) -> Message {
-    mail.compose(&finished("failure"), ()).unwrap().unwrap()
+    mail.compose(&finished("failure"), support::facts(mail, &finished("failure"))).unwrap().unwrap()
 }
 
 async fn send(mail: &Mail) -> Result<Sent, SendError> {
@@ -219,7 +219,7 @@ async fn names_that_look_like_headers_or_commands_stay_text() {
     odd.buildset.reason = "line\n.\nRCPT TO:<eve@example.org>".into();
     let record: Record = record(Event::BuildFinished { build: Box::new(odd) }, 1);
     let mail = server.mail(&json!({ "subject": "%(builder)s" }), None);
-    let mut message = mail.compose(&record, ()).unwrap().unwrap();
+    let mut message = mail.compose(&record, support::facts(&mail, &record)).unwrap().unwrap();
     assert_eq!(mail.send(&mut message).await, Ok(Sent::Whole));
     let taken = server.next().await;
     assert_eq!(taken["to"], json!(["list@example.org"]));

@@ -1,11 +1,11 @@
-//! `MailNotifier`: mail about builds (rows M01 to M09).
+//! `MailNotifier`: mail about builds (rows M01 to M10).
 
-use super::mail_values::{BodyType, Lookup, MailTls, Modes, lookup_schema, mode_schema};
+use super::mail_message::{AddLogs, LogLimits, MessageFormatter, PreviousBuild, add_logs_schema};
+use super::mail_values::{Lookup, MailTls, Modes, lookup_schema, mode_schema};
 use super::pod::{Egress, PodSettings};
 use super::{CatchUp, MasterRef, RateLimit, SAME_MASTER, SecretKeyRef, yes};
 use crate::{TargetStatus, schema};
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -83,6 +83,30 @@ pub struct MailNotifierSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::selection::<100, 256>")]
     pub categories: Option<Vec<String>>,
+    /// Which build a build is compared with for the modes `change` and `problem`: `number` (the
+    /// finished one of the next lower number), `sameBranch` (the same, of the same branches),
+    /// `topological` (by the order in which revisions came in; a build of an older revision than
+    /// one that is done is compared with none), or a CEL expression that sees the build, and an
+    /// earlier one as `candidate`: of the last 200 the first for which it is true. Where there is
+    /// none, neither mode holds.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 4096))]
+    pub previous_build_getter: PreviousBuild,
+    /// One mail for a buildset, once all its builds are done, instead of one for each build.
+    #[serde(default)]
+    pub build_set_summary: bool,
+    /// Which logs are attached: `true` for all, or a list of names such as `stdio`, or
+    /// `compile.stdio` for the log of one step. Lines about the command and its environment are
+    /// left out.
+    #[serde(default)]
+    #[schemars(schema_with = "add_logs_schema")]
+    pub add_logs: AddLogs,
+    /// How much of the attached logs is sent.
+    #[serde(default)]
+    pub log_limits: LogLimits,
+    /// Whether the patches of a try build are attached.
+    #[serde(default = "yes")]
+    pub add_patch: bool,
     /// The SMTP server that takes the mail.
     #[serde(default = "relayhost")]
     #[schemars(
@@ -114,8 +138,9 @@ pub struct MailNotifierSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<SecretKeyRef>,
     /// How names of interested users become addresses: a domain to append; or one of
-    /// `{domain: D}`, `{map: {name: address}}` and `{users: master}`, which uses the addresses
-    /// that the master's users and changes carry. The last is the default.
+    /// `{domain: D}`, `{map: {name: address}}`, `{file: {path: P}}` with an LDIF or CSV file, and
+    /// `{users: master}`, which uses the addresses that the master's users and changes carry. The
+    /// last is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "lookup_schema")]
     pub lookup: Option<Lookup>,
@@ -126,7 +151,8 @@ pub struct MailNotifierSpec {
     /// A text of one's own instead of the usual message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_formatter: Option<MessageFormatter>,
-    /// More headers. Names and values may hold `%(prop:NAME)s` and the like.
+    /// More headers. Names and values may hold `%(prop:NAME)s` and the like; in a mail about
+    /// several builds such headers are left out.
     #[serde(default)]
     #[schemars(schema_with = "schema::text_map::<32, 1024>")]
     #[x_kube(validation = Rule::new("self.all(name, size(name) > 0 && size(name) <= 200)").message("a header's name has 1 to 200 characters"))]
@@ -150,22 +176,6 @@ impl MailNotifierSpec {
         let implied = if self.use_tls { MailTls::Starttls } else { MailTls::None };
         self.tls.unwrap_or(implied)
     }
-}
-
-/// A message of one's own (M08).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct MessageFormatter {
-    /// Whether the body is plain text or HTML. In HTML, values are escaped.
-    #[serde(rename = "type", default)]
-    pub body_type: BodyType,
-    /// A template (Jinja) of the subject; `spec.subject` when unset.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2000), regex(pattern = schema::ONE_LINE))]
-    pub subject: Option<String>,
-    /// A template (Jinja) of the whole body. It sees the build with its steps, logs, changes and
-    /// properties, as `docs/build-context.md` lists them.
-    #[schemars(length(min = 1, max = 65_536))]
-    pub body: String,
 }
 
 fn subject() -> String {

@@ -114,6 +114,28 @@ pub enum Lookup {
     Map(BTreeMap<String, String>),
     /// Addresses that the master has.
     Users(UserSource),
+    /// By name, of a file.
+    File(LookupFile),
+}
+
+/// A file of names and addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupFile {
+    /// Where it is.
+    pub path: String,
+    /// What it is; by the end of its name when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<LookupFormat>,
+}
+
+/// What a file of names and addresses is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LookupFormat {
+    /// A directory's entries, as `ldapsearch` writes them (RFC 2849).
+    Ldif,
+    /// Lines of name and address.
+    Csv,
 }
 
 /// Whose users are asked.
@@ -132,6 +154,7 @@ enum LookupForm {
     Domain { domain: String },
     Map { map: BTreeMap<String, String> },
     Users { users: UserSource },
+    File { file: LookupFile },
 }
 
 impl From<LookupForm> for Lookup {
@@ -140,6 +163,7 @@ impl From<LookupForm> for Lookup {
             LookupForm::Text(domain) | LookupForm::Domain { domain } => Self::Domain(domain),
             LookupForm::Map { map } => Self::Map(map),
             LookupForm::Users { users } => Self::Users(users),
+            LookupForm::File { file } => Self::File(file),
         }
     }
 }
@@ -209,6 +233,7 @@ pub(super) fn lookup_schema(_: &mut SchemaGenerator) -> Schema {
             { "required": ["domain"] },
             { "required": ["map"] },
             { "required": ["users"] },
+            { "required": ["file"] },
         ],
         "properties": {
             "domain": {
@@ -234,6 +259,24 @@ pub(super) fn lookup_schema(_: &mut SchemaGenerator) -> Schema {
                 "type": "string",
                 "enum": ["master"],
             },
+            "file": {
+                "description": "A file of names and addresses, read again when it changes.",
+                "type": "object",
+                "required": ["path"],
+                "properties": {
+                    "path": {
+                        "description": "Where it is. In a cluster, in a volume of `pod.volumes`, such as a ConfigMap's.",
+                        "type": "string",
+                        "minLength": 1,
+                        "maxLength": 4096,
+                    },
+                    "format": {
+                        "description": "`ldif` (entries with `uid`, `cn` and `mail`) or `csv` (lines of name and address); by the end of the path when unset.",
+                        "type": "string",
+                        "enum": ["ldif", "csv"],
+                    },
+                },
+            },
         },
     })
 }
@@ -258,6 +301,8 @@ mod tests {
         assert_eq!(lookup("\"example.org\""), Lookup::Domain("example.org".into()));
         assert_eq!(lookup("{\"domain\":\"example.org\"}"), Lookup::Domain("example.org".into()));
         assert_eq!(lookup("{\"users\":\"master\"}"), Lookup::Users(UserSource::Master));
+        let file = lookup("{\"file\":{\"path\":\"/people.ldif\"}}");
+        assert!(matches!(file, Lookup::File(file) if file.path == "/people.ldif"));
         let map = lookup("{\"map\":{\"bob\":\"bob@example.org\"}}");
         assert_eq!(serde_json::to_value(&map).unwrap()["map"]["bob"], "bob@example.org");
     }

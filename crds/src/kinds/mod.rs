@@ -5,6 +5,7 @@
 
 pub mod exposure;
 pub mod http_push;
+pub mod mail_message;
 pub mod mail_notifier;
 pub mod mail_values;
 pub mod master;

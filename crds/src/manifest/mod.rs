@@ -28,6 +28,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
 };
+pub(crate) use validate::takes_booleans;
 
 /// The largest file that is read.
 pub const MAX_FILE: u64 = 1 << 20;

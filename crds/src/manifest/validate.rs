@@ -104,16 +104,23 @@ fn type_words(schema: &Value) -> &'static str {
         Some("array") => "a list",
         Some("object") => "a map of fields",
         _ if schema["x-kubernetes-int-or-string"] == true => "a number or a text",
+        _ if takes_booleans(schema) => "true, false or a list",
         _ if schema["items"].is_object() => "a list or a text",
         _ => "a map of fields or a text",
     }
+}
+
+/// Of a list or something else: whether that is a boolean.
+pub(crate) fn takes_booleans(schema: &Value) -> bool {
+    schema["items"].is_object() && schema["maxLength"] == 0
 }
 
 fn type_fits(content: &Content, schema: &Value) -> bool {
     let Some(wanted) = schema["type"].as_str() else {
         // Two forms: the schema's keywords say which.
         return match content {
-            Content::Text(_) => true,
+            Content::Text(_) => schema["maxLength"] != 0,
+            Content::Bool(_) => takes_booleans(schema),
             Content::Int(_) => schema["x-kubernetes-int-or-string"] == true,
             Content::List(_) => schema["items"].is_object(),
             Content::Map(_) => schema["properties"].is_object(),
@@ -158,6 +165,7 @@ fn wrong_type(node: &Node, schema: &Value) -> Option<String> {
             "; write it in quotes".to_owned()
         }
         (Content::Text(_), Some("array")) => "; write [VALUE, …]".to_owned(),
+        (Content::Text(text), None) if schema["items"].is_object() => format!("; write [{text}]"),
         _ => String::new(),
     };
     Some(format!("must be {wanted}, but is {given}{hint}"))

@@ -1,17 +1,27 @@
 //! Who gets a mail: names from version control become addresses (M01, M07).
 
+use super::lookup::{Directory, find, find_entry};
 use crate::BuildError;
 use crds::{Lookup, MailNotifierSpec, UserSource};
 use lettre::{Address, message::Mailbox};
-use model::{Build, short_name};
-use std::collections::BTreeSet;
+use model::Build;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The recipients' part of the settings.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Recipients {
     interested: bool,
-    lookup: Lookup,
+    way: Way,
     extra: Vec<Mailbox>,
+}
+
+/// How a name becomes an address.
+#[derive(Debug)]
+enum Way {
+    Domain(String),
+    Map(BTreeMap<String, String>),
+    File(Directory),
+    Users,
 }
 
 /// The `To` and `Cc` of one mail, without doubles.
@@ -19,6 +29,8 @@ pub struct Recipients {
 pub struct Addressed {
     pub to: Vec<Mailbox>,
     pub cc: Vec<Mailbox>,
+    /// Interested users whose addresses are none, so that they get nothing.
+    pub invalid: Vec<String>,
 }
 
 impl Recipients {
@@ -31,26 +43,36 @@ impl Recipients {
             })?;
             extra.push(mailbox);
         }
-        Ok(Self {
-            interested: spec.send_to_interested_users,
-            lookup: spec.lookup.clone().unwrap_or(Lookup::Users(UserSource::Master)),
-            extra,
-        })
+        let way = match &spec.lookup {
+            Some(Lookup::Domain(domain)) => Way::Domain(domain.clone()),
+            Some(Lookup::Map(map)) => Way::Map(map.clone()),
+            Some(Lookup::File(file)) => Way::File(Directory::open(file)?),
+            Some(Lookup::Users(UserSource::Master)) | None => Way::Users,
+        };
+        Ok(Self { interested: spec.send_to_interested_users, way, extra })
+    }
+
+    /// Names whose addresses the master's users may have; see [`super::lookup::users`].
+    pub fn asked(&self, builds: &[Build]) -> BTreeSet<String> {
+        if !self.interested || !matches!(self.way, Way::Users) {
+            return BTreeSet::new();
+        }
+        users(builds).into_iter().filter(|user| !user.contains('@')).collect()
     }
 
     /// Interested users are the `To` and the extra recipients the `Cc`; where there are no
-    /// interested users, the extra recipients are the `To`.
-    pub fn of(&self, build: &Build) -> Addressed {
-        let mut to = Vec::new();
-        if self.interested {
-            let owners = build.owners();
-            let users = build.blamelist().into_iter().chain(owners.iter().map(String::as_str));
-            for user in users {
-                match self.address(user) {
+    /// interested users, the extra recipients are the `To`. `known` are addresses of the names
+    /// that [`Self::asked`] gave.
+    pub fn of(&self, builds: &[Build], known: &BTreeMap<String, String>) -> Addressed {
+        let (mut to, mut invalid) = (Vec::new(), Vec::new());
+        for user in if self.interested { users(builds) } else { BTreeSet::new() } {
+            match self.address(&user, known) {
+                Some(text) => match mailbox(&text) {
                     Some(mailbox) => to.push(mailbox),
-                    // Owners such as `alice` without a lookup are usual, so this is no warning.
-                    None => tracing::debug!(user, "no address for this user, left out"),
-                }
+                    None => invalid.push(user),
+                },
+                // Owners such as `alice` without a lookup are usual, so this is no warning.
+                None => tracing::debug!(user, "no address for this user, left out"),
             }
         }
         let mut seen = BTreeSet::new();
@@ -65,24 +87,33 @@ impl Recipients {
         let to = unique(to);
         let extra = unique(self.extra.clone());
         if to.is_empty() {
-            Addressed { to: extra, cc: Vec::new() }
+            Addressed { to: extra, cc: Vec::new(), invalid }
         } else {
-            Addressed { to, cc: extra }
+            Addressed { to, cc: extra, invalid }
         }
     }
 
-    fn address(&self, user: &str) -> Option<Mailbox> {
-        let text = match &self.lookup {
-            Lookup::Domain(domain) if !user.contains('@') => format!("{}@{domain}", user.trim()),
-            Lookup::Domain(_) | Lookup::Users(UserSource::Master) => user.to_owned(),
-            Lookup::Map(map) => {
-                let bare =
-                    user.rsplit_once('<').map_or(user, |(_, rest)| rest.trim_end_matches('>'));
-                [user, short_name(user), bare].into_iter().find_map(|key| map.get(key))?.clone()
-            }
-        };
-        mailbox(&text)
+    /// What should be a user's address; `None` if the user is not known.
+    fn address(&self, user: &str, known: &BTreeMap<String, String>) -> Option<String> {
+        match &self.way {
+            Way::Domain(domain) if !user.contains('@') => Some(format!("{}@{domain}", user.trim())),
+            Way::Domain(_) => Some(user.to_owned()),
+            Way::Users if user.contains('@') => Some(user.to_owned()),
+            Way::Users => known.get(user).cloned(),
+            Way::Map(map) => find(user, |name| map.get(name)).cloned(),
+            Way::File(directory) => find_entry(user, &directory.entries()),
+        }
     }
+}
+
+/// Authors of the changes and patches, and owners.
+fn users(builds: &[Build]) -> BTreeSet<String> {
+    let of = |build: &Build| {
+        let mut users = build.owners();
+        users.extend(build.blamelist().into_iter().map(str::to_owned));
+        users
+    };
+    builds.iter().flat_map(of).collect()
 }
 
 /// An address, with a name before it or without. Buildbot's rule: the domain has a dot. Of git's
@@ -121,10 +152,11 @@ pub fn one_line(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::{Recipients, mailbox, one_line};
-    use crds::{Lookup, MailNotifierSpec};
+    use crds::MailNotifierSpec;
     use model::{Build, Change, Properties, Property};
     use proptest::prelude::*;
     use serde_json::json;
+    use std::collections::BTreeMap;
 
     fn recipients(spec: &serde_json::Value) -> Recipients {
         let mut all = json!({"masterRef": {"name": "m"}, "fromaddr": "bot@example.org"});
@@ -143,7 +175,7 @@ mod tests {
     }
 
     fn lists(spec: &serde_json::Value, build: &Build) -> (Vec<String>, Vec<String>) {
-        let addressed = recipients(spec).of(build);
+        let addressed = recipients(spec).of(std::slice::from_ref(build), &BTreeMap::new());
         let text =
             |all: Vec<lettre::message::Mailbox>| all.iter().map(ToString::to_string).collect();
         (text(addressed.to), text(addressed.cc))
@@ -188,7 +220,31 @@ mod tests {
     fn m07_without_a_lookup_addresses_in_the_names_are_used() {
         let build = build(&["Ann <ann@a.org>", "nobody"], &["owner@a.org", "alice"]);
         assert_eq!(lists(&json!({}), &build).0, ["Ann <ann@a.org>", "owner@a.org"]);
-        assert_eq!(recipients(&json!({})).lookup, Lookup::Users(crds::UserSource::Master));
+    }
+
+    #[test]
+    fn m07_names_without_an_address_are_asked_of_the_masters_users() {
+        let builds = [build(&["Ann <ann@a.org>", "bea", "dan"], &["owner@a.org", "alice"])];
+        let all = recipients(&json!({}));
+        assert_eq!(Vec::from_iter(all.asked(&builds)), ["alice", "bea", "dan"]);
+        let known =
+            [("bea".to_owned(), "bea@b.org".to_owned()), ("dan".to_owned(), "d@d".to_owned())];
+        let addressed = all.of(&builds, &known.into());
+        let to: Vec<String> = addressed.to.iter().map(ToString::to_string).collect();
+        assert_eq!(to, ["Ann <ann@a.org>", "bea@b.org", "owner@a.org"]);
+        assert_eq!(addressed.invalid, ["dan"], "known, but no address");
+        for other in [json!({"lookup": "a.org"}), json!({"lookup": {"map": {}}})] {
+            assert!(recipients(&other).asked(&builds).is_empty(), "{other}");
+        }
+    }
+
+    #[test]
+    fn m07_an_address_that_is_none_is_told_and_the_others_get_their_mail() {
+        let build = build(&["Ann Adams", "bea"], &["dan@localhost"]);
+        let addressed = recipients(&json!({"lookup": "a.org"})).of(&[build], &BTreeMap::new());
+        let to: Vec<String> = addressed.to.iter().map(ToString::to_string).collect();
+        assert_eq!(to, ["bea@a.org"]);
+        assert_eq!(addressed.invalid, ["Ann Adams", "dan@localhost"]);
     }
 
     #[test]

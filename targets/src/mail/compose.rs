@@ -1,48 +1,61 @@
-//! What a mail says (M01, M02, M08's template, M09): the same bytes whenever the same record
-//! is composed.
+//! What a mail says (M01, M02, M05, M08, M09): the same bytes whenever the same record is composed.
 
 mod default_text;
+mod formatter;
+mod headers;
+mod message;
 
-use super::address::{Addressed, Recipients, given, one_line};
-use crate::{BuildError, Preview};
-use crds::{BodyType, MailNotifierSpec, Mode, Modes};
-use delivery::ComposeError;
-use lettre::{
-    Address,
-    message::{
-        Mailbox, SinglePart,
-        header::{Header, HeaderName, HeaderValue},
-    },
+pub use formatter::Tail;
+pub use message::Message;
+
+use super::{
+    address::{Addressed, Recipients, given, one_line},
+    logs::Wanted,
 };
-use model::{Build, Identity};
-use render::{BuildContext, Format, Interpolation, Limits, Site, Template};
-use serde::Serialize;
-use sha2::{Digest, Sha256};
-use std::time::{Duration, SystemTime};
+use crate::{BuildError, Preview};
+use crds::{AddLogs, LogLimits, MailNotifierSpec, Modes};
+use delivery::ComposeError;
+use formatter::{Extra, Formatter, Text};
+use lettre::message::{Mailbox, MessageBuilder};
+use message::Draft;
+use model::{Build, Buildset, Identity, LogKind, Outcome, Patch, Step};
+use render::{BuildContext, Interpolation, Site};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, SystemTime},
+};
 
 /// Longest subject and extra header, in characters.
 const HEADER: usize = 500;
 
-/// A mail that is ready to go, and what is left to do of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Message {
-    /// Its Message-ID, with the angle brackets. The same whenever the same record is composed.
-    pub id: String,
-    pub(super) from: Address,
-    /// Recipients that have it not yet.
-    pub(super) remaining: Vec<Address>,
-    /// Recipients that the server refuses for good, with its words.
-    pub(super) refused: Vec<String>,
-    /// Whether anybody has it.
-    pub(super) sent: bool,
-    pub(super) bytes: Vec<u8>,
+/// What a mail says beside its record.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// The builds that it is about, each with the outcome of the one before as the settings
+    /// choose it.
+    pub builds: Vec<Build>,
+    /// Ends of logs, of each build, where templates show any.
+    pub tails: Vec<Tails>,
+    /// Addresses of users whom only the master's changes and builds name.
+    pub known: BTreeMap<String, String>,
 }
 
-impl Message {
-    /// The whole mail as it goes over the wire, headers first.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
+/// Ends of a build's logs.
+#[derive(Clone, Debug, Default)]
+pub struct Tails {
+    /// All of them.
+    pub logs: Vec<Tail>,
+    /// That of the last step that finished.
+    pub last: Option<Tail>,
+}
+
+/// What a mail is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Topic<'a> {
+    /// A build.
+    Build,
+    /// All builds of a buildset.
+    Buildset(&'a Buildset),
 }
 
 /// Makes mails from builds.
@@ -50,34 +63,14 @@ impl Message {
 pub struct Composer {
     name: String,
     from: Mailbox,
-    recipients: Recipients,
+    pub(super) recipients: Recipients,
     modes: Modes,
     subject: Interpolation,
     formatter: Option<Formatter>,
     headers: Vec<(Interpolation, Interpolation)>,
-}
-
-#[derive(Debug)]
-struct Formatter {
-    subject: Option<Template>,
-    body: Template,
-    html: bool,
-}
-
-/// What a message's template sees beside the build.
-#[derive(Serialize)]
-struct Extra {
-    mode: Vec<Mode>,
-    matched: Vec<Mode>,
-}
-
-/// Names of [`Extra`]'s fields.
-const EXTRA: [&str; 2] = ["mode", "matched"];
-
-struct Text {
-    subject: String,
-    body: String,
-    html: bool,
+    add_logs: AddLogs,
+    add_patch: bool,
+    limits: LogLimits,
 }
 
 impl Composer {
@@ -98,32 +91,17 @@ impl Composer {
             let field = format!("spec.extraHeaders[{key:?}]");
             headers.push((interpolation(field.clone(), key)?, interpolation(field, value)?));
         }
-        let formatter = spec.message_formatter.as_ref().map(|formatter| {
-            let html = formatter.body_type == BodyType::Html;
-            let format = if html { Format::Html } else { Format::Text };
-            let compile = |field: &str, source: &str, format| {
-                Template::compile(field, source, format, Limits::default(), &EXTRA).map_err(
-                    |error| BuildError::new(format!("spec.messageFormatter.{field}"), error),
-                )
-            };
-            Ok(Formatter {
-                subject: formatter
-                    .subject
-                    .as_ref()
-                    .map(|source| compile("subject", source, Format::Text))
-                    .transpose()?,
-                body: compile("body", &formatter.body, format)?,
-                html,
-            })
-        });
         Ok(Self {
             name: name.to_owned(),
             from,
             recipients,
             modes: spec.mode.clone(),
             subject: interpolation("spec.subject".to_owned(), &spec.subject)?,
-            formatter: formatter.transpose()?,
+            formatter: spec.message_formatter.as_ref().map(Formatter::new).transpose()?,
             headers,
+            add_logs: spec.add_logs.clone(),
+            add_patch: spec.add_patch,
+            limits: spec.log_limits.clone(),
         })
     }
 
@@ -131,164 +109,245 @@ impl Composer {
         &self.modes
     }
 
-    /// The mail about a build; `None` if nobody would get it.
+    /// Lines of a log's end that templates see, of all logs and of the last step's.
+    pub fn shows(&self) -> (usize, bool, bool) {
+        self.formatter
+            .as_ref()
+            .map_or((0, false, false), |f| (f.lines, f.uses("logs"), f.uses("last_log")))
+    }
+
+    /// Whether a build's message depends on the build before.
+    pub fn compares(&self) -> bool {
+        let told = |f: &Formatter| f.uses("previous") || f.uses("previous_code");
+        self.modes.contains(crds::Mode::Change)
+            || self.modes.contains(crds::Mode::Problem)
+            || self.formatter.as_ref().is_some_and(told)
+    }
+
+    /// The mail about some builds; `None` if nobody would get it. `identity` is that of the event.
     pub fn compose(
         &self,
-        build: &Build,
+        topic: Topic<'_>,
+        facts: &Facts,
+        addressed: Addressed,
         identity: &Identity,
         site: &Site,
     ) -> Result<Option<Message>, ComposeError> {
-        let addressed = self.recipients.of(build);
-        if addressed.to.is_empty() {
+        if addressed.to.is_empty() || facts.builds.is_empty() {
             return Ok(None);
         }
-        let context = BuildContext::new(build, site);
-        let text = self.text(build, &context, &super::matching(&self.modes, build), site);
-        self.message(build, identity, &context, addressed, text)
+        let contexts: Vec<BuildContext> =
+            facts.builds.iter().map(|build| BuildContext::new(build, site)).collect();
+        let text = self.text(topic, facts, &contexts, site);
+        let mut headers = self.headers(topic, facts, identity, &contexts);
+        let (patches, mut logs) = self.patches(&facts.builds, site);
+        logs.extend(self.logs(topic, &facts.builds, site));
+        let mut recipients = Vec::new();
+        for mailbox in addressed.to {
+            recipients.push(mailbox.email.clone());
+            headers = headers.to(mailbox);
+        }
+        for mailbox in addressed.cc {
+            recipients.push(mailbox.email.clone());
+            headers = headers.cc(mailbox);
+        }
+        let draft = Draft {
+            id: headers::message_id(&self.name, &self.from, identity),
+            from: self.from.email.clone(),
+            recipients,
+            headers: headers.subject(text.subject.unwrap_or_default()),
+            plain: text.plain,
+            html: text.html,
+            patches,
+            logs,
+            limits: self.limits.clone(),
+            tries: 0,
+        };
+        Message::new(draft)
             .map(Some)
             .map_err(|error| ComposeError(format!("the mail can't be put together: {error}")))
     }
 
-    fn message(
+    /// All but the subject and the recipients.
+    fn headers(
         &self,
-        build: &Build,
+        topic: Topic<'_>,
+        facts: &Facts,
         identity: &Identity,
-        context: &BuildContext,
-        addressed: Addressed,
-        text: Text,
-    ) -> Result<Message, lettre::error::Error> {
-        let id = self.message_id(identity);
-        let done = build.complete_at.unwrap_or(build.started_at).0;
+        contexts: &[BuildContext],
+    ) -> MessageBuilder {
+        let build = |build: &Build| build.complete_at.unwrap_or(build.started_at);
+        let done = match topic {
+            Topic::Buildset(buildset) => buildset.complete_at,
+            Topic::Build => None,
+        };
+        let done = done.or(facts.builds.last().map(build)).unwrap_or_default().0;
+        let thread = match (topic, facts.builds.first()) {
+            (Topic::Build, Some(build)) => format!("builder/{}", build.builder.id),
+            _ => "buildsets".to_owned(),
+        };
+        let root = headers::thread_id(&self.name, &self.from, identity, &thread);
         let mut builder = lettre::Message::builder()
             .from(self.from.clone())
-            .subject(text.subject)
             .date(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(done).unwrap_or(0)))
-            .message_id(Some(id.clone()))
-            .header(AutoSubmitted);
-        let mut remaining = Vec::new();
-        for mailbox in addressed.to {
-            remaining.push(mailbox.email.clone());
-            builder = builder.to(mailbox);
-        }
-        for mailbox in addressed.cc {
-            remaining.push(mailbox.email.clone());
-            builder = builder.cc(mailbox);
+            .message_id(Some(headers::message_id(&self.name, &self.from, identity)))
+            .in_reply_to(root.clone())
+            .references(root);
+        for header in headers::own(&self.name, &self.from) {
+            builder = builder.raw_header(header);
         }
         for (name, value) in &self.headers {
-            if let Some(header) = extra_header(&name.render(context), &value.render(context)) {
+            let (name, value) = match contexts {
+                [one] => (name.render(one), value.render(one)),
+                [any, ..] if name.is_fixed() && value.is_fixed() => {
+                    (name.render(any), value.render(any))
+                }
+                // Whose property would it be?
+                _ => continue,
+            };
+            if let Some(header) = headers::extra(&name, &value) {
                 builder = builder.raw_header(header);
             }
         }
-        let part =
-            if text.html { SinglePart::html(text.body) } else { SinglePart::plain(text.body) };
-        let bytes = builder.singlepart(part)?.formatted();
-        let from = self.from.email.clone();
-        Ok(Message { id, from, remaining, refused: Vec::new(), sent: false, bytes })
+        builder
     }
 
-    /// Stable for the same record and notifier (RFC 5322 §3.6.4), and different for two
-    /// notifiers, since servers drop a second mail with the same one.
-    fn message_id(&self, identity: &Identity) -> String {
-        let hash = Sha256::digest(format!("{}\n{identity}", self.name));
-        let hash: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let domain = self.from.email.domain();
-        format!("<{}-{}.{hash}@{domain}>", identity.kind, identity.id)
-    }
-
-    fn text(&self, build: &Build, context: &BuildContext, matched: &[Mode], site: &Site) -> Text {
-        let usual = || Text {
-            subject: self.subject.render(context),
-            body: default_text::body(build, &self.modes, site),
-            html: false,
+    /// Subject and body.
+    fn text(
+        &self,
+        topic: Topic<'_>,
+        facts: &Facts,
+        contexts: &[BuildContext],
+        site: &Site,
+    ) -> Text {
+        let nothing = Tails::default();
+        let texts = facts.builds.iter().zip(contexts).enumerate().map(|(at, (build, context))| {
+            self.one(build, context, facts.tails.get(at).unwrap_or(&nothing), site)
+        });
+        let mut text = match topic {
+            Topic::Build => texts.last().unwrap_or_default(),
+            Topic::Buildset(_) => formatter::join(texts.collect()),
         };
-        let mut text = match &self.formatter {
-            None => usual(),
-            Some(formatter) => {
-                let extra = Extra { mode: self.modes.list().to_vec(), matched: matched.to_vec() };
-                let made = formatter.body.render(context, &extra).and_then(|body| {
-                    let subject = formatter.subject.as_ref();
-                    let subject = subject.map(|template| template.render(context, &extra));
-                    let subject = subject.transpose()?;
-                    let subject = subject.unwrap_or_else(|| self.subject.render(context));
-                    Ok(Text { subject, body, html: formatter.html })
-                });
-                made.unwrap_or_else(|error| {
-                    // Late is better than never: the reader gets the news, and the reason.
-                    tracing::warn!(target_name = %self.name, %error, "the usual message goes out instead");
-                    let usual = usual();
-                    let note = "This notifier's own message could not be made, so here is the usual one.";
-                    Text { body: format!("({note}\n{error})\n\n{}", usual.body), ..usual }
-                })
-            }
-        };
-        text.subject = one_line(&text.subject).chars().take(HEADER).collect();
+        let subject = text.subject.or_else(|| {
+            let last = contexts.last()?;
+            Some(match topic {
+                Topic::Build => self.subject.render(last),
+                Topic::Buildset(buildset) => {
+                    let mut whole = last.clone();
+                    whole.builder.name = "(whole buildset)".to_owned();
+                    whole.result = buildset.outcome.map_or("running", Outcome::word);
+                    self.subject.render(&whole)
+                }
+            })
+        });
+        text.subject = subject.map(|subject| one_line(&subject).chars().take(HEADER).collect());
         text
     }
 
+    /// What is said of one build.
+    fn one(&self, build: &Build, context: &BuildContext, tails: &Tails, site: &Site) -> Text {
+        let usual = || default_text::body(build, &self.modes, site);
+        let Some(formatter) = &self.formatter else {
+            return Text { plain: Some(usual()), ..Text::default() };
+        };
+        let matched = super::matching(&self.modes, build);
+        let extra = Extra {
+            mode: self.modes.list(),
+            matched: &matched,
+            logs: &tails.logs,
+            last_log: tails.last.as_ref(),
+            log_lines: formatter.lines,
+        };
+        formatter.render(context, &extra).unwrap_or_else(|error| {
+            // Late is better than never: the reader gets the news, and the reason.
+            tracing::warn!(target_name = %self.name, %error, "the usual message goes out instead");
+            let note = "This notifier's own message could not be made, so here is the usual one.";
+            let text = format!("({note}\n{error})\n\n{}", usual());
+            Text { plain: Some(text), ..Text::default() }
+        })
+    }
+
+    /// Patches of try builds, each once. A 4.x master's API does not tell them: then the source
+    /// step's log `patch` does.
+    fn patches(&self, builds: &[Build], site: &Site) -> (Vec<(String, String)>, Vec<Wanted>) {
+        let (mut told, mut logged) = (Vec::new(), Vec::new());
+        let mut room = self.limits.of_mail();
+        let mut seen = BTreeSet::new();
+        let mut name = (0..).map(|n| format!("source patch {n}"));
+        for build in builds.iter().filter(|_| self.add_patch) {
+            let stamps = build.buildset.source_stamps.iter();
+            let patches = stamps.filter_map(|stamp| stamp.patch.as_ref());
+            let patches: Vec<&Patch> = patches.filter(|patch| seen.insert(patch.id)).collect();
+            for patch in patches.iter().filter(|patch| !patch.body.is_empty()) {
+                let text = message::patch(&patch.body, &mut room);
+                told.push((name.next().unwrap_or_default(), text));
+            }
+            let logs = logs_of(build).filter(|(_, log)| log.name == "patch");
+            let untold = patches.iter().filter(|patch| patch.body.is_empty()).count();
+            for (step, log) in logs.take(untold) {
+                let url = site.links.as_ref().map(|links| links.log(build, step, log));
+                logged.push(Wanted::patch(name.next().unwrap_or_default(), url, log));
+            }
+        }
+        (told, logged)
+    }
+
+    /// Logs that are attached, in the order of builds and steps.
+    fn logs(&self, topic: Topic<'_>, builds: &[Build], site: &Site) -> Vec<Wanted> {
+        if !self.add_logs.any() {
+            return Vec::new();
+        }
+        let of = |build: &Build| -> Vec<Wanted> {
+            let wanted =
+                logs_of(build).filter(|(step, log)| self.add_logs.wants(&step.name, &log.name));
+            wanted
+                .map(|(step, log)| {
+                    let name = match topic {
+                        Topic::Build => format!("{}.{}", step.name, log.name),
+                        Topic::Buildset(_) => {
+                            format!("{}.{}.{}", build.builder.name, step.name, log.name)
+                        }
+                    };
+                    let url = site.links.as_ref().map(|links| links.log(build, step, log));
+                    Wanted::new(one_line(&name), is_bad(step), url, log)
+                })
+                .collect()
+        };
+        builds.iter().flat_map(of).collect()
+    }
+
     /// What [`Self::compose`] would make, for people.
-    pub fn preview(&self, build: &Build, matched: &[Mode], site: &Site) -> Preview {
-        let addressed = self.recipients.of(build);
-        let text = self.text(build, &BuildContext::new(build, site), matched, site);
-        let modes: Vec<String> =
-            matched.iter().map(|mode| format!("{mode:?}").to_lowercase()).collect();
+    pub fn preview(&self, facts: &Facts, addressed: &Addressed, site: &Site) -> Preview {
+        let contexts: Vec<BuildContext> =
+            facts.builds.iter().map(|build| BuildContext::new(build, site)).collect();
+        let text = self.text(Topic::Build, facts, &contexts, site);
+        let matched = facts.builds.iter().flat_map(|build| super::matching(&self.modes, build));
+        let modes: Vec<String> = matched.map(|mode| format!("{mode:?}").to_lowercase()).collect();
         let nobody = if addressed.to.is_empty() { "; nobody would get it" } else { "" };
+        let (patches, mut logs) = self.patches(&facts.builds, site);
+        logs.extend(self.logs(Topic::Build, &facts.builds, site));
+        let patches = patches.into_iter().map(|(name, _)| name);
+        let attached: Vec<String> = patches.chain(logs.into_iter().map(|log| log.name)).collect();
+        let mut body = text.html.or(text.plain).unwrap_or_default();
+        if !attached.is_empty() {
+            body = format!("{}\n[attached: {}]\n", body.trim_end(), attached.join(", "));
+        }
         Preview {
             why: format!("mode {}{nobody}", modes.join(", ")),
             to: addressed.to.iter().chain(&addressed.cc).map(ToString::to_string).collect(),
-            title: text.subject,
-            body: text.body,
+            title: text.subject.unwrap_or_default(),
+            body,
         }
     }
 }
 
-/// Tells other machines not to answer (RFC 3834 §5).
-#[derive(Clone)]
-struct AutoSubmitted;
-
-impl Header for AutoSubmitted {
-    fn name() -> HeaderName {
-        HeaderName::new_from_ascii_str("Auto-Submitted")
-    }
-
-    fn parse(_: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Self)
-    }
-
-    fn display(&self) -> HeaderValue {
-        HeaderValue::new(Self::name(), "auto-generated".to_owned())
-    }
+/// Logs with their steps, those that were deleted left out.
+pub fn logs_of(build: &Build) -> impl Iterator<Item = (&Step, &model::Log)> {
+    let logs = build.shown_steps().flat_map(|step| step.logs.iter().map(move |log| (step, log)));
+    logs.filter(|(_, log)| log.kind != LogKind::Deleted)
 }
 
-/// Headers that are the mail's own business.
-const OWN: [&str; 12] = [
-    "from",
-    "to",
-    "cc",
-    "bcc",
-    "date",
-    "message-id",
-    "mime-version",
-    "content-type",
-    "content-transfer-encoding",
-    "content-disposition",
-    "auto-submitted",
-    "subject",
-];
-
-fn extra_header(name: &str, value: &str) -> Option<HeaderValue> {
-    let refused = |why| {
-        tracing::warn!(header = name, why, "extra header left out");
-        None
-    };
-    if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-        return refused("the mail has its own");
-    }
-    // RFC 5322 §3.6.8: printable ASCII without the colon.
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
-        return refused("no header's name");
-    }
-    match HeaderName::new_from_ascii(name.to_owned()) {
-        Ok(name) => Some(HeaderValue::new(name, one_line(value).chars().take(HEADER).collect())),
-        Err(_) => refused("no header's name"),
-    }
+/// Whether a step's logs are those that one looks at first.
+pub fn is_bad(step: &Step) -> bool {
+    matches!(step.outcome, Some(Outcome::Failure | Outcome::Exception))
 }

@@ -9,18 +9,28 @@ use model::{Build, Outcome};
 /// cancelled matches `change` only.
 pub fn matching(modes: &Modes, build: &Build) -> Vec<Mode> {
     let Some(outcome) = build.outcome else { return Vec::new() };
-    let holds = |mode: &Mode| match mode {
-        Mode::Change => build.previous.is_some_and(|previous| previous != outcome),
+    modes.list().iter().copied().filter(|mode| holds(*mode, outcome, build.previous)).collect()
+}
+
+/// Whether some mode could hold, whatever the build before was.
+pub fn possible(modes: &Modes, build: &Build) -> bool {
+    let Some(outcome) = build.outcome else { return false };
+    let any = |previous| modes.list().iter().any(|mode| holds(*mode, outcome, previous));
+    any(None) || Outcome::ALL.into_iter().any(|previous| any(Some(previous)))
+}
+
+fn holds(mode: Mode, outcome: Outcome, previous: Option<Outcome>) -> bool {
+    match mode {
+        Mode::Change => previous.is_some_and(|previous| previous != outcome),
         Mode::Failing => outcome == Outcome::Failure,
         Mode::Passing => outcome == Outcome::Success,
         Mode::Problem => {
             outcome == Outcome::Failure
-                && build.previous.is_some_and(|previous| previous != Outcome::Failure)
+                && previous.is_some_and(|previous| previous != Outcome::Failure)
         }
         Mode::Warnings => outcome == Outcome::Warnings,
         Mode::Exception => outcome == Outcome::Exception,
-    };
-    modes.list().iter().copied().filter(holds).collect()
+    }
 }
 
 #[cfg(test)]

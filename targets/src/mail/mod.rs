@@ -1,23 +1,29 @@
-//! `MailNotifier`: mail about finished builds, by SMTP (rows M01, M02, M03, M06, M07, M09).
+//! `MailNotifier`: mail about finished builds and buildsets, by SMTP (rows M01 to M10).
 
 mod address;
 mod compose;
 mod decide;
 mod folder;
+mod gather;
+mod logs;
+mod lookup;
+mod previous;
 mod send;
 
-pub use compose::Message;
+pub use compose::{Facts, Message, Tail, Tails};
 pub use decide::matching;
 
 use crate::{About, BuildError, Preview};
 use address::Recipients;
-use compose::Composer;
+use compose::{Composer, Topic};
 use crds::{MailNotifierSpec, MailTls};
 use delivery::{
-    ComposeError, Options, SendError, Sent, Target,
+    ComposeError, Metrics, Options, SendError, Sent, Target,
     budget::{Budgets, Limit},
 };
+use feed::AnyFeed;
 use model::{Build, Event, Record, Selection};
+use previous::Previous;
 use send::Smtp;
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -46,6 +52,10 @@ impl fmt::Debug for Secrets {
 pub struct Mail {
     selection: Selection,
     composer: Composer,
+    previous: Previous,
+    summary: bool,
+    feed: Option<AnyFeed>,
+    invalid: Option<(String, Metrics)>,
     way: Way,
     limits: Vec<Limit>,
     catch_up: Option<Duration>,
@@ -84,6 +94,10 @@ impl Mail {
                 branches: Vec::new(),
             },
             composer: Composer::new(name, spec, Recipients::new(spec)?)?,
+            previous: Previous::new(&spec.previous_build_getter)?,
+            summary: spec.build_set_summary,
+            feed: None,
+            invalid: None,
             way: Way::Smtp(Smtp::new(spec, secrets)?),
             limits: crate::about::limits(spec.rate_limit.as_ref()),
             catch_up: spec.catch_up.as_ref().and_then(|c| c.max_age).map(Into::into),
@@ -103,6 +117,19 @@ impl Mail {
         Options { parallel: 1, attempt_timeout, catch_up, budget, ..Options::new(name) }
     }
 
+    /// Has logs, earlier builds, buildsets and users asked of this feed. Without one, mails say what
+    /// their records hold.
+    #[must_use]
+    pub fn reading(self, feed: AnyFeed) -> Self {
+        Self { feed: Some(feed), ..self }
+    }
+
+    /// Has addresses that are none counted, under the resource's name in the figures.
+    #[must_use]
+    pub fn counting(self, name: &str, metrics: Metrics) -> Self {
+        Self { invalid: Some((name.to_owned(), metrics)), ..self }
+    }
+
     /// Mails become files of this folder instead of going to a server (for a demo).
     #[must_use]
     pub fn into_folder(self, folder: PathBuf) -> Self {
@@ -120,21 +147,24 @@ impl Mail {
         }
     }
 
-    /// What would be sent about a build, now.
+    /// What would be sent about a build, now; as far as it follows from the build alone.
     pub fn preview(&self, build: &Build) -> Vec<Preview> {
         if !self.selection.build(build) {
             return vec![Preview::nothing("not one of its builders")];
         }
-        let matched = matching(self.composer.modes(), build);
-        if matched.is_empty() {
+        if matching(self.composer.modes(), build).is_empty() {
             return vec![Preview::nothing("no mode matches")];
         }
-        vec![self.composer.preview(build, &matched, &self.about.borrow().site)]
+        let site = self.about.borrow().site.clone();
+        let builds = vec![build.clone()];
+        let facts = Facts { tails: vec![self.no_tails(build)], builds, ..Facts::default() };
+        let addressed = self.composer.recipients.of(&facts.builds, &facts.known);
+        vec![self.composer.preview(&facts, &addressed, &site)]
     }
 }
 
 impl Target for Mail {
-    type Facts = ();
+    type Facts = Facts;
     type Message = Message;
 
     fn kind(&self) -> &'static str {
@@ -143,17 +173,38 @@ impl Target for Mail {
 
     fn decide(&self, record: &Record) -> bool {
         match &record.event {
-            Event::BuildFinished { build } => {
-                self.selection.build(build) && !matching(self.composer.modes(), build).is_empty()
+            Event::BuildFinished { build } if !self.summary => {
+                let modes = self.composer.modes();
+                self.selection.build(build)
+                    && if self.previous.is_told() {
+                        !matching(modes, build).is_empty()
+                    } else {
+                        decide::possible(modes, build)
+                    }
             }
+            Event::BuildsetCompleted { .. } => self.summary,
             _ => false,
         }
     }
 
-    fn compose(&self, record: &Record, (): ()) -> Result<Option<Message>, ComposeError> {
-        let Event::BuildFinished { build } = &record.event else { return Ok(None) };
+    async fn gather(&self, record: &Record) -> Result<Facts, SendError> {
+        self.facts(record).await
+    }
+
+    fn compose(&self, record: &Record, facts: Facts) -> Result<Option<Message>, ComposeError> {
+        let topic = match &record.event {
+            Event::BuildsetCompleted { buildset } => Topic::Buildset(buildset),
+            _ => Topic::Build,
+        };
         let site = self.about.borrow().site.clone();
-        self.composer.compose(build, &record.identity, &site)
+        let addressed = self.composer.recipients.of(&facts.builds, &facts.known);
+        for user in &addressed.invalid {
+            tracing::warn!(user, "no valid address, so this user gets no mail");
+            if let Some((name, metrics)) = &self.invalid {
+                metrics.invalid_address(name, self.kind());
+            }
+        }
+        self.composer.compose(topic, &facts, addressed, &record.identity, &site)
     }
 
     fn secrets(&self) -> Vec<&str> {
@@ -164,9 +215,12 @@ impl Target for Mail {
     }
 
     async fn send(&self, message: &mut Message) -> Result<Sent, SendError> {
-        match &self.way {
+        message.fill(self.feed.as_ref()).await?;
+        let result = match &self.way {
             Way::Smtp(smtp) => smtp.send(message).await,
             Way::Folder(folder) => folder::write(folder, message).await,
-        }
+        };
+        message.empty();
+        result
     }
 }

@@ -178,7 +178,7 @@ async fn transact(
     // The message is changed only once the server has spoken about the whole of it: this future
     // may be dropped at any await, and then all of it is tried again.
     if accepted > 0 {
-        let content = hand_over(connection, &message.bytes);
+        let content = hand_over(connection, message.bytes());
         within(CONTENT, "no answer about the content", content).await?;
         message.sent = true;
     }
@@ -216,7 +216,7 @@ async fn envelope(
         }
         options.push(MailParameter::SmtpUtfEight);
     }
-    if !message.bytes.is_ascii()
+    if !message.bytes().is_ascii()
         && connection.server_info().supports_feature(Extension::EightBitMime)
     {
         options.push(MailParameter::Body(MailBodyParameter::EightBitMime));

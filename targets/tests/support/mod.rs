@@ -28,6 +28,14 @@ pub fn finished(name: &str) -> Record {
     record(Event::BuildFinished { build: Box::new(build(name)) }, 1)
 }
 
+/// What a mail needs beside its record, as far as the record has it.
+pub fn facts(mail: &targets::mail::Mail, record: &Record) -> targets::mail::Facts {
+    use delivery::Target as _;
+    use futures_util::FutureExt as _;
+    let gathered = mail.gather(record).now_or_never();
+    gathered.expect("nobody is asked without a feed").unwrap()
+}
+
 pub fn site() -> Site {
     Site {
         title: "Project".into(),
