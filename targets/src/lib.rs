@@ -10,6 +10,7 @@
 
 mod about;
 mod answer;
+mod http;
 pub mod http_push;
 pub mod mail;
 mod packets;
