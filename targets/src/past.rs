@@ -17,9 +17,9 @@ pub const BUILDS: usize = 500;
 /// # Errors
 /// [`SendError::Transient`] if the feed gives no answer.
 pub async fn builds_of(feed: &AnyFeed, buildset: &Buildset) -> Result<Vec<Build>, SendError> {
-    let ids = buildset.builds.iter().take(BUILDS);
+    let ids = buildset.builds.iter().copied().take(BUILDS);
     let builds: Vec<Option<Build>> = stream::iter(ids)
-        .map(|id| feed.build(*id))
+        .map(|id| feed.build(id))
         .buffered(AT_A_TIME)
         .try_collect()
         .await

@@ -18,7 +18,9 @@ pub use error::ManifestError;
 pub use kube::core::ObjectMeta;
 
 use crate::secrets::SecretSource;
-use crate::{Definition, HttpPush, MailNotifier, Master, MasterRef, StatusPush, WebStatus};
+use crate::{
+    Definition, GerritPush, HttpPush, MailNotifier, Master, MasterRef, StatusPush, WebStatus,
+};
 use document::Found;
 use error::Mistake;
 use references::Placed;
@@ -59,6 +61,8 @@ pub enum Resource {
     HttpPush(HttpPush),
     /// Pushes to a program.
     StatusPush(StatusPush),
+    /// Reviews.
+    GerritPush(GerritPush),
 }
 
 impl Resource {
@@ -70,6 +74,7 @@ impl Resource {
             Self::MailNotifier(_) => "MailNotifier",
             Self::HttpPush(_) => "HttpPush",
             Self::StatusPush(_) => "StatusPush",
+            Self::GerritPush(_) => "GerritPush",
         }
     }
 
@@ -91,6 +96,7 @@ impl Resource {
             Self::MailNotifier(mail) => Some(&mail.spec.master_ref),
             Self::HttpPush(push) => Some(&push.spec.master_ref),
             Self::StatusPush(push) => Some(&push.spec.master_ref),
+            Self::GerritPush(push) => Some(&push.spec.master_ref),
         }
     }
 
@@ -102,6 +108,7 @@ impl Resource {
             Self::MailNotifier(object) => &object.metadata,
             Self::HttpPush(object) => &object.metadata,
             Self::StatusPush(object) => &object.metadata,
+            Self::GerritPush(object) => &object.metadata,
         }
     }
 }
