@@ -162,6 +162,11 @@ fn previewer(
             let target = make::status_push(&push, about)?;
             Box::new(move |build| target.preview(build))
         }
+        Resource::GerritPush(push) => {
+            // Nothing can stand in for a key.
+            let target = make::gerrit_unsent(&push, about)?;
+            Box::new(move |build| target.preview(build))
+        }
         Resource::Master(_) | Resource::WebStatus(_) => Box::new(|_| Vec::new()),
     })
 }

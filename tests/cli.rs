@@ -141,7 +141,7 @@ fn k01_crds_prints_one_definition_a_kind() {
     let Output { status, stdout, .. } = program().arg("crds").output().unwrap();
     assert!(status.success());
     let text = text(&stdout);
-    for kind in ["masters", "webstatuses", "mailnotifiers", "httppushes"] {
+    for kind in ["masters", "webstatuses", "mailnotifiers", "httppushes", "gerritpushes"] {
         assert_eq!(text.matches(&format!("name: {kind}.statustargets.dev")).count(), 1, "{kind}");
     }
 }
@@ -162,6 +162,14 @@ fn check_says_what_each_target_would_say_and_sends_nothing() {
             assert!(said.contains(part), "{}: no {part:?} in\n{said}", which.display());
         }
     }
+}
+
+#[test]
+fn check_says_why_a_gerrit_would_hear_nothing() {
+    let output = program().arg("check").arg("-f").arg(examples("minimal")).output().unwrap();
+    let said = text(&output.stdout);
+    assert!(said.contains("\nGerritPush gerrit\n"), "{said}");
+    assert!(said.contains("its properties name no Gerrit change"), "{said}");
 }
 
 #[test]

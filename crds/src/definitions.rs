@@ -1,6 +1,6 @@
 //! The CustomResourceDefinitions, made from the types.
 
-use crate::{HttpPush, MailNotifier, Master, StatusPush, WebStatus};
+use crate::{GerritPush, HttpPush, MailNotifier, Master, StatusPush, WebStatus};
 use kube::CustomResourceExt;
 use serde_json::Value;
 
@@ -117,6 +117,7 @@ pub fn definitions() -> Result<Vec<Definition>, DefinitionError> {
         Definition::new::<MailNotifier>()?,
         Definition::new::<HttpPush>()?,
         Definition::new::<StatusPush>()?,
+        Definition::new::<GerritPush>()?,
     ])
 }
 

@@ -69,6 +69,10 @@ pub(crate) const DOMAIN: &str = r"^[^\s<>@,;]+$";
 /// A host's name or address.
 pub(crate) const HOST: &str =
     r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$";
+/// An account's name: nothing that SSH or HTTP could take for something else.
+pub(crate) const USER: &str = r"^[^\s:]+$";
+/// What Gerrit lets a label be called.
+pub(crate) const LABEL: &str = r"^[A-Za-z0-9][-A-Za-z0-9_]*$";
 /// One line of text.
 pub(crate) const ONE_LINE: &str = r"^[^\r\n]*$";
 
@@ -86,6 +90,8 @@ pub(crate) fn words(pattern: &str) -> Option<&'static str> {
         ONE_LINE => "single line",
         DOMAIN => "domain: write example.org, without @",
         HOST => "host: write a name or an IP address, without scheme or port",
+        USER => "account: it has no spaces and no colon",
+        LABEL => "label: it has letters, digits, - and _, and begins with a letter or digit",
         crate::values::duration::PATTERN => {
             "length of time: write numbers with units ms, s, m, h, d or w, such as 90s or 1h30m"
         }

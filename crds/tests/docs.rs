@@ -21,6 +21,7 @@ fn spec(resource: &Resource) -> Value {
         Resource::MailNotifier(object) => serde_json::to_value(&object.spec),
         Resource::HttpPush(object) => serde_json::to_value(&object.spec),
         Resource::StatusPush(object) => serde_json::to_value(&object.spec),
+        Resource::GerritPush(object) => serde_json::to_value(&object.spec),
     }
     .unwrap();
     spec.sort_all_objects();
@@ -55,13 +56,15 @@ fn the_shortest_examples_load_and_show_every_default() {
 #[test]
 fn the_longest_examples_load_and_use_every_field() {
     let loaded = examples("full");
-    assert_eq!(loaded.documents.len(), 5);
+    assert_eq!(loaded.documents.len(), 6);
     // Fields that another one of the example excludes.
     let excluded: BTreeSet<_> = [
         "MailNotifier categories",
         "MailNotifier useTls",
         "HttpPush builders",
         "StatusPush builders",
+        "GerritPush builders",
+        "GerritPush http",
     ]
     .into();
     for document in &loaded.documents {
@@ -149,6 +152,13 @@ fn what_is_written_reads_back_as_the_same_resource() {
                     (
                         Resource::HttpPush(object),
                         Resource::HttpPush(serde_json::from_value(json).unwrap()),
+                    )
+                }
+                Resource::GerritPush(object) => {
+                    let json = serde_json::to_value(&object).unwrap();
+                    (
+                        Resource::GerritPush(object),
+                        Resource::GerritPush(serde_json::from_value(json).unwrap()),
                     )
                 }
             };

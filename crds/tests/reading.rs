@@ -160,6 +160,7 @@ proptest! {
             Resource::MailNotifier(object) => serde_json::to_value(object),
             Resource::HttpPush(object) => serde_json::to_value(object),
             Resource::StatusPush(object) => serde_json::to_value(object),
+            Resource::GerritPush(object) => serde_json::to_value(object),
         }
         .unwrap();
         let mut choice = choice;

@@ -13,6 +13,7 @@
 pub mod cluster;
 mod collector;
 pub mod faults;
+mod gerrit;
 mod lab;
 mod link;
 mod mailbox;
@@ -26,6 +27,7 @@ pub mod recorded_master;
 mod standalone;
 
 pub use collector::{Collector, Exported, Place};
+pub use gerrit::{Change, Gerrit, Robot};
 pub use lab::{FinishedBuild, Lab};
 pub use link::Link;
 pub use mailbox::{Mail, Mailbox};

@@ -8,7 +8,7 @@
 use crate::error::KeyError;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use feed::http::token::{Claims, Keys, Kind, Right};
-use hmac::{Hmac, Mac as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 use zeroize::Zeroizing;

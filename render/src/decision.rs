@@ -7,7 +7,7 @@ use cel::{
 };
 use serde::Serialize;
 
-/// A compiled expression that is true or false for a build.
+/// A compiled expression that is true or false for a build, or a whole number.
 #[derive(Debug)]
 pub struct Decision {
     source: String,
@@ -34,6 +34,9 @@ pub enum DecisionError {
     /// It is neither true nor false.
     #[error("gives {0}, and must give true or false")]
     NotBool(&'static str),
+    /// It is no whole number.
+    #[error("gives {0}, and must give a whole number")]
+    NotNumber(&'static str),
     /// It failed on this build.
     #[error("failed: {0}")]
     Evaluate(String),
@@ -118,6 +121,34 @@ impl Decision {
         build: &BuildContext,
         extra: &E,
     ) -> Result<bool, DecisionError> {
+        match self.value(build, extra)? {
+            Value::Bool(answer) => Ok(answer),
+            other => Err(DecisionError::NotBool(kind(&other))),
+        }
+    }
+
+    /// The whole number that the expression gives for a build, such as a vote. `extra` as in
+    /// [`Self::decide`].
+    ///
+    /// # Errors
+    /// [`DecisionError`] if it fails on this build, or is no whole number.
+    pub fn number<E: Serialize>(
+        &self,
+        build: &BuildContext,
+        extra: &E,
+    ) -> Result<i64, DecisionError> {
+        match self.value(build, extra)? {
+            Value::Int(number) => Ok(number),
+            Value::UInt(number) => {
+                i64::try_from(number).map_err(|_| DecisionError::NotNumber("too large a number"))
+            }
+            Value::Float(_) => Err(DecisionError::NotNumber("a fraction")),
+            Value::Bool(_) => Err(DecisionError::NotNumber("true or false")),
+            other => Err(DecisionError::NotNumber(kind(&other))),
+        }
+    }
+
+    fn value<E: Serialize>(&self, build: &BuildContext, extra: &E) -> Result<Value, DecisionError> {
         let mut context = Context::default();
         let mut build = build.clone();
         let items = ITEMS as usize;
@@ -126,8 +157,7 @@ impl Decision {
         add(&mut context, &build)?;
         add(&mut context, extra)?;
         match self.program.execute(&context) {
-            Ok(Value::Bool(answer)) => Ok(answer),
-            Ok(other) => Err(DecisionError::NotBool(kind(&other))),
+            Ok(value) => Ok(value),
             Err(ExecutionError::UndeclaredReference(name)) => {
                 Err(DecisionError::UnknownVariable(name.to_string()))
             }

@@ -30,6 +30,22 @@ fn a_decision_sees_the_build_and_what_the_target_adds() {
 }
 
 #[test]
+fn a_number_is_a_whole_one() {
+    let number =
+        |source: &str| Decision::compile(source, &[])?.number(&common::context(), &json!({}));
+    assert_eq!(number("result == 'success' ? 1 : -1"), Ok(-1));
+    assert_eq!(number("2u"), Ok(2));
+    for (source, gives) in [
+        ("result == 'success'", "true or false"),
+        ("1.5", "a fraction"),
+        ("'1'", "a text"),
+        ("18446744073709551615u", "too large a number"),
+    ] {
+        assert_eq!(number(source), Err(DecisionError::NotNumber(gives)), "{source}");
+    }
+}
+
+#[test]
 fn mistakes_have_types() {
     use DecisionError as E;
     type Check = fn(&E) -> bool;

@@ -2,10 +2,10 @@
 
 use super::StartError;
 use crds::{
-    HttpPush, MailNotifier, SecretKeyRef, StatusPush,
+    GerritPush, HttpPush, MailNotifier, SecretKeyRef, StatusPush,
     secrets::{Secret, SecretError, SecretSource},
 };
-use targets::{About, Kind, http_push, mail, status_push};
+use targets::{About, Kind, gerrit, http_push, mail, status_push};
 use tokio::sync::watch;
 
 /// The word that the journal, metrics and logs have for a kind of resource.
@@ -14,6 +14,7 @@ pub fn word(kind: &str) -> &'static str {
         "MailNotifier" => Kind::Mail.word(),
         "HttpPush" => Kind::HttpPush.word(),
         "StatusPush" => Kind::StatusPush.word(),
+        "GerritPush" => Kind::Gerrit.word(),
         _ => "pages",
     }
 }
@@ -76,6 +77,41 @@ pub fn status_push(
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     status_push::StatusPush::new(&resource.spec, about)
         .map_err(|error| settings("StatusPush", name, &error))
+}
+
+/// Makes the target of a `GerritPush`.
+pub fn gerrit(
+    resource: &GerritPush,
+    secrets: &SecretSource,
+    about: watch::Receiver<About>,
+) -> Result<gerrit::GerritPush, StartError> {
+    let kind = "GerritPush";
+    let name = resource.metadata.name.as_deref().unwrap_or_default();
+    let spec = &resource.spec;
+    let text = |field, reference: Option<&SecretKeyRef>| {
+        reference.map(|r| secret((kind, name, field), r, secrets, as_text)).transpose()
+    };
+    let http = spec.http.as_ref();
+    let given = gerrit::Secrets {
+        identity: text("identitySecretRef", spec.identity_secret_ref.as_ref())?,
+        known_hosts: text("knownHostsSecretRef", spec.known_hosts_secret_ref.as_ref())?,
+        password: text("http.passwordSecretRef", http.map(|http| &http.password_secret_ref))?,
+        ca: http
+            .and_then(|http| http.ca_secret_ref.as_ref())
+            .map(|r| secret((kind, name, "http.caSecretRef"), r, secrets, as_bytes))
+            .transpose()?,
+    };
+    gerrit::GerritPush::new(spec, &given, about).map_err(|error| settings(kind, name, &error))
+}
+
+/// The same without its Secrets: for looking at what it would say.
+pub fn gerrit_unsent(
+    resource: &GerritPush,
+    about: watch::Receiver<About>,
+) -> Result<gerrit::GerritPush, StartError> {
+    let name = resource.metadata.name.as_deref().unwrap_or_default();
+    gerrit::GerritPush::unsent(&resource.spec, about)
+        .map_err(|error| settings("GerritPush", name, &error))
 }
 
 /// Says that the settings of a resource can't be used.

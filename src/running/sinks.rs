@@ -79,6 +79,14 @@ impl Running {
                 let sink = Sink { kind, name, catch_up, suspend, reporter };
                 Box::pin(self.in_batches(with, sink, target, options)).await
             }
+            Resource::GerritPush(push) => {
+                let target = make::gerrit(push, with.secrets, with.about.clone())?;
+                let target = target.with_past(with.feed.clone());
+                let options = target.options(&name, &budgets);
+                let (catch_up, suspend) = (push.spec.catch_up.as_ref(), push.spec.suspend);
+                let sink = Sink { kind, name, catch_up, suspend, reporter };
+                Box::pin(self.one_by_one(with, sink, target, options)).await
+            }
             Resource::Master(_) | Resource::WebStatus(_) => Ok(()),
         }
     }

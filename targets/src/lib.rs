@@ -7,9 +7,12 @@
 //! | `MailNotifier` | [`mail::Mail`] | [`delivery::run`] |
 //! | `HttpPush` | [`http_push::HttpPush`] | [`delivery::run_batch`] |
 //! | `StatusPush` | [`status_push::StatusPush`] | [`delivery::run_batch`] |
+//! | `GerritPush` | [`gerrit::GerritPush`] | [`delivery::run`] |
 
 mod about;
 mod answer;
+pub mod gerrit;
+mod http;
 pub mod http_push;
 pub mod mail;
 mod packets;
@@ -25,11 +28,13 @@ pub enum Kind {
     HttpPush,
     /// [`status_push::StatusPush`].
     StatusPush,
+    /// [`gerrit::GerritPush`].
+    Gerrit,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Mail, Self::HttpPush, Self::StatusPush];
+    pub const ALL: [Self; 4] = [Self::Mail, Self::HttpPush, Self::StatusPush, Self::Gerrit];
 
     /// The word in metrics, logs and the names of consumers.
     pub const fn word(self) -> &'static str {
@@ -37,6 +42,7 @@ impl Kind {
             Self::Mail => "mail",
             Self::HttpPush => "http_push",
             Self::StatusPush => "status_push",
+            Self::Gerrit => "gerrit",
         }
     }
 }

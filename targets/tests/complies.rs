@@ -4,7 +4,11 @@
 
 mod support;
 
-use axum::{Form, Router, http::StatusCode, routing::post};
+use axum::{
+    Form, Router,
+    http::StatusCode,
+    routing::{get, post},
+};
 use delivery::{
     BatchOptions, Options,
     budget::Budgets,
@@ -12,8 +16,8 @@ use delivery::{
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use support::{about, mail_spec, program_spec, push_spec, quick};
-use targets::{Kind, http_push, mail, status_push};
+use support::{about, mail_spec, program_spec, push_spec, quick, spec};
+use targets::{Kind, gerrit, http_push, mail, status_push};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -25,6 +29,7 @@ async fn complies(kind: Kind) {
         Kind::Mail => mail().await.check().await,
         Kind::HttpPush => http_push().await.check().await,
         Kind::StatusPush => status_push().await.check().await,
+        Kind::Gerrit => gerrit().await.check().await,
     }
 }
 
@@ -204,4 +209,63 @@ fn pushed(packets: &str) -> Vec<Seen> {
             identity: p["id"].to_string(),
         })
         .collect()
+}
+
+/// Reviews over REST to a Gerrit that knows one change. Over SSH a review goes the same way, and nothing
+/// is secret to the peer there.
+async fn gerrit() -> Kit {
+    let peer = Peer::default();
+    let asked = peer.clone();
+    let revision = "3819d5e801fcf438b5d6e86483ea574d032705a9";
+    let change = json!([{
+        "id": "demo~1", "_number": 1, "status": "NEW", "current_revision": revision,
+        "revisions": { revision: { "_number": 1 } },
+    }]);
+    let find = move || {
+        let answer = format!(")]}}'\n{change}");
+        async move { answer }
+    };
+    let review = move |body: String| {
+        let peer = asked.clone();
+        async move {
+            match peer.answer(&[reviewed(&body)]) {
+                Answer::Take => (StatusCode::OK, ")]}'\n{\"labels\":{\"Verified\":-1}}".to_owned()),
+                Answer::Later => (StatusCode::BAD_GATEWAY, String::new()),
+                Answer::Never => (StatusCode::CONFLICT, format!("never with {SECRET}")),
+                Answer::Hang | Answer::TakeAndHang => std::future::pending().await,
+            }
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let router = Router::new()
+        .route("/a/changes/", get(find))
+        .route("/a/changes/demo~1/revisions/1/review", post(review));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let start = move |setup: Setup| {
+        let Setup { reader, metrics, budget, catch_up, state, cancel } = setup;
+        let http =
+            json!({ "url": url, "passwordSecretRef": { "name": "gerrit", "key": "password" } });
+        let review = json!({ "review": { "message": "{{ builder.name }} {{ number }}" } });
+        let spec = spec(json!({ "username": "bot", "http": http }), &review);
+        let secrets =
+            gerrit::Secrets { password: Some(SECRET.to_owned()), ..gerrit::Secrets::default() };
+        let target = gerrit::GerritPush::new(&spec, &secrets, about().fixed()).unwrap();
+        let own = target.options("test", &Budgets::default());
+        let options = Options { budget, catch_up, state, backoff: quick(), hold: quick(), ..own };
+        Box::pin(delivery::run(reader, target, options, metrics, cancel)) as Running
+    };
+    Kit { peer, start: Box::new(start), one_line: false, repeats: 1 }
+}
+
+/// The message holds builder and number.
+fn reviewed(body: &str) -> Seen {
+    let input: Value = serde_json::from_str(body).unwrap();
+    let message = input["message"].as_str().unwrap();
+    let (builder, number) = message.split_once(' ').unwrap();
+    Seen {
+        builder: builder.to_owned(),
+        number: number.parse().unwrap(),
+        identity: message.to_owned(),
+    }
 }

@@ -12,6 +12,7 @@ pub struct Cache {
     folder: PathBuf,
     venv: PathBuf,
     browser: PathBuf,
+    gerrit: PathBuf,
 }
 
 impl Cache {
@@ -23,7 +24,13 @@ impl Cache {
         let venv = folder.join(format!("venv-{}", hash_of(&requirements(root))?));
         let browser =
             folder.join(format!("browser-{}", hash_of(&root.join("e2e/browser/package.json"))?));
-        Ok(Self { folder, venv, browser })
+        let made = format!(
+            "gerrit-{}-{}",
+            hash_of(&root.join("e2e/gerrit/pom.xml"))?,
+            hash_of(&root.join("e2e/gerrit/Launch.java"))?
+        );
+        let gerrit = folder.join(made);
+        Ok(Self { folder, venv, browser, gerrit })
     }
 
     /// Build output. `CARGO_TARGET_DIR` wins.
@@ -44,6 +51,11 @@ impl Cache {
     /// The folder with the browser test's `node_modules`.
     pub fn browser(&self) -> &Path {
         &self.browser
+    }
+
+    /// The folder with Gerrit's jars and a fresh site.
+    pub fn gerrit(&self) -> &Path {
+        &self.gerrit
     }
 
     /// The folder of cargo-deny, named by its version.
@@ -67,11 +79,12 @@ impl Cache {
     }
 
     /// What tests read to find the tools.
-    pub fn variables(&self) -> [(&'static str, PathBuf); 4] {
+    pub fn variables(&self) -> [(&'static str, PathBuf); 5] {
         [
             ("BUILDBOT_VENV", self.venv()),
             ("KCACHE", self.cluster()),
             ("BROWSER_TOOLS", self.browser.clone()),
+            ("GERRIT", self.gerrit.clone()),
             ("SCREENSHOTS", self.folder.join("screenshots")),
         ]
     }

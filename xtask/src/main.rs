@@ -8,6 +8,7 @@ mod bench;
 mod cache;
 mod cluster;
 mod faults;
+mod gerrit;
 mod image;
 mod long;
 mod previous;

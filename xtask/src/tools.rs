@@ -4,7 +4,7 @@ use crate::{
     Failure, cache,
     cache::Cache,
     cluster::{self, Tier},
-    previous, root, succeed,
+    gerrit, previous, root, succeed,
 };
 use std::{
     env, fs,
@@ -36,6 +36,8 @@ enum Missing {
     Venv,
     /// The browser test's node modules.
     Browser,
+    /// Gerrit's jars and a site.
+    Gerrit,
     /// rustfmt or clippy.
     Component(&'static str),
     /// cargo-deny, compiled.
@@ -55,6 +57,9 @@ impl Missing {
             }
             Self::Browser => {
                 format!("by npm: e2e/browser/package.json into {}", cache.browser().display())
+            }
+            Self::Gerrit => {
+                format!("by Maven: e2e/gerrit/pom.xml into {}", cache.gerrit().display())
             }
             Self::Component(name) => format!("by rustup: {name}"),
             Self::Deny => {
@@ -89,6 +94,7 @@ pub fn install(cache: &Cache, wanted: Wanted) -> Result<(), Failure> {
             Missing::Apt(packages) => apt(packages)?,
             Missing::Venv => venv(cache)?,
             Missing::Browser => browser(cache)?,
+            Missing::Gerrit => gerrit::get(cache)?,
             Missing::Component(name) => {
                 succeed(
                     Command::new("rustup").args(["component", "add", name]),
@@ -152,6 +158,9 @@ fn missing(cache: &Cache, wanted: Wanted) -> Result<Vec<Missing>, Failure> {
     if wanted == Wanted::Tests && !cache.browser().join(WHOLE).exists() {
         missing.push(Missing::Browser);
     }
+    if wanted == Wanted::Tests && !gerrit::is_there(cache) {
+        missing.push(Missing::Gerrit);
+    }
     if wanted == Wanted::Tests && !cache.deny().join("bin/cargo-deny").exists() {
         missing.push(Missing::Deny);
     }
@@ -169,11 +178,14 @@ fn missing(cache: &Cache, wanted: Wanted) -> Result<Vec<Missing>, Failure> {
 }
 
 /// Packages of servers and tools that tests start for themselves, and a file of each.
-const SERVERS: [(&str, &str); 4] = [
+const SERVERS: [(&str, &str); 7] = [
     ("postfix", "/usr/sbin/postfix"),
     ("dovecot-core", "/usr/sbin/dovecot"),
     ("prometheus", "/usr/bin/promtool"),
     ("openssl", "/usr/bin/openssl"),
+    ("openssh-client", "/usr/bin/ssh"),
+    ("default-jdk-headless", "/usr/bin/javac"),
+    ("maven", "/usr/bin/mvn"),
 ];
 
 /// The same of what makes faults.

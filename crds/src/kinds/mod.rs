@@ -4,6 +4,7 @@
 #![allow(clippy::duplicated_attributes)]
 
 pub mod exposure;
+pub mod gerrit_push;
 pub mod http_push;
 pub mod mail_message;
 pub mod mail_notifier;

@@ -18,7 +18,9 @@ pub use error::ManifestError;
 pub use kube::core::ObjectMeta;
 
 use crate::secrets::SecretSource;
-use crate::{Definition, HttpPush, MailNotifier, Master, MasterRef, StatusPush, WebStatus};
+use crate::{
+    Definition, GerritPush, HttpPush, MailNotifier, Master, MasterRef, StatusPush, WebStatus,
+};
 use document::Found;
 use error::Mistake;
 use references::Placed;
@@ -60,6 +62,8 @@ pub enum Resource {
     HttpPush(HttpPush),
     /// Pushes to a program.
     StatusPush(StatusPush),
+    /// Reviews.
+    GerritPush(GerritPush),
 }
 
 impl Resource {
@@ -71,6 +75,7 @@ impl Resource {
             Self::MailNotifier(_) => "MailNotifier",
             Self::HttpPush(_) => "HttpPush",
             Self::StatusPush(_) => "StatusPush",
+            Self::GerritPush(_) => "GerritPush",
         }
     }
 
@@ -92,6 +97,7 @@ impl Resource {
             Self::MailNotifier(mail) => Some(&mail.spec.master_ref),
             Self::HttpPush(push) => Some(&push.spec.master_ref),
             Self::StatusPush(push) => Some(&push.spec.master_ref),
+            Self::GerritPush(push) => Some(&push.spec.master_ref),
         }
     }
 
@@ -103,6 +109,7 @@ impl Resource {
             Self::MailNotifier(object) => &object.metadata,
             Self::HttpPush(object) => &object.metadata,
             Self::StatusPush(object) => &object.metadata,
+            Self::GerritPush(object) => &object.metadata,
         }
     }
 }

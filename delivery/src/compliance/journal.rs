@@ -4,8 +4,8 @@ use super::lock;
 use crate::{Acks, Source};
 use feed::{DeadLetter, Done, StateChange};
 use model::{
-    Build, BuildId, BuilderId, BuilderRef, Change, Event, Identity, Outcome, Position, Record,
-    Timestamp,
+    Build, BuildId, BuilderId, BuilderRef, Change, Event, Identity, Outcome, Position, Properties,
+    Property, Record, Timestamp,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -163,7 +163,21 @@ impl Acks for Journal {
     }
 }
 
-/// Failed builds by one author: `each` on each of `builders` builders, in turn.
+/// What Buildbot's source of Gerrit's changes sets.
+fn of_gerrit() -> Properties {
+    let of = |name: &str, value: &str| {
+        (format!("event.{name}"), Property(value.into(), "Change".to_owned()))
+    };
+    let revision = "3819d5e801fcf438b5d6e86483ea574d032705a9";
+    let all = [
+        of("change.id", "I74c1359b1078011d5d11ae5544bfd0f2dc5cb88a"),
+        of("change.project", "demo"),
+        of("patchSet.revision", revision),
+    ];
+    Properties(all.into())
+}
+
+/// Failed builds by one author, of one change of Gerrit's: `each` on each of `builders` builders, in turn.
 pub fn records(builders: u64, each: u64) -> Vec<Record> {
     let mut records = Vec::new();
     for number in 1..=each {
@@ -182,6 +196,7 @@ pub fn records(builders: u64, each: u64) -> Vec<Record> {
                     started_at: now,
                     complete_at: Some(now),
                     outcome: Some(Outcome::Failure),
+                    properties: of_gerrit(),
                     changes: vec![Change {
                         author: "Ann <ann@example.org>".into(),
                         ..Change::default()

@@ -199,7 +199,12 @@ pub async fn k02_deleting_leaves_nothing(world: &World) {
         space.kubectl(&["get", "master", "main", "-o", path]).contains("pages").then_some(())
     })
     .await;
-    space.kubectl(&["delete", "webstatuses,mailnotifiers,httppushes", "--all", "--timeout=180s"]);
+    space.kubectl(&[
+        "delete",
+        "webstatuses,mailnotifiers,httppushes,gerritpushes",
+        "--all",
+        "--timeout=180s",
+    ]);
     space.kubectl(&["wait", "--for=delete", "master/main", "--timeout=180s"]);
     wait_until("nothing of the operator's is left", PATIENCE, async || {
         let left = managed(world);

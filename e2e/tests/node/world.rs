@@ -103,7 +103,7 @@ impl World {
     /// Waits until all resources say that they are ready.
     pub fn all_ready(&self) {
         let timeout = format!("--timeout={}s", PATIENCE.as_secs());
-        let kinds = "masters,webstatuses,mailnotifiers,httppushes";
+        let kinds = "masters,webstatuses,mailnotifiers,httppushes,gerritpushes";
         self.space.kubectl(&["wait", "--for=condition=Ready", kinds, "--all", &timeout]);
     }
 

@@ -94,6 +94,7 @@ pub fn kinds(cluster: &Cluster) {
         "mailnotifiers.statustargets.dev",
         "httppushes.statustargets.dev",
         "statuspushes.statustargets.dev",
+        "gerritpushes.statustargets.dev",
         "--timeout=30s",
     ]);
 }

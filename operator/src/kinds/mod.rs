@@ -1,5 +1,6 @@
 //! The kinds, as the operator sees them. One is a file here and a line in [`registry`].
 
+mod gerrit_push;
 mod http_push;
 mod index;
 mod mail_notifier;

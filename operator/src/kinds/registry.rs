@@ -7,7 +7,7 @@ use crate::{
     known::ResourceId,
     waiting::{Turn, Waiting},
 };
-use crds::{HttpPush, MailNotifier, Master, StatusPush, WebStatus};
+use crds::{GerritPush, HttpPush, MailNotifier, Master, StatusPush, WebStatus};
 use kube::{
     core::error_boundary::DeserializeGuard,
     runtime::{
@@ -195,4 +195,5 @@ registry! {
     mail_notifiers: MailNotifier,
     http_pushes: HttpPush,
     status_pushes: StatusPush,
+    gerrit_pushes: GerritPush,
 }

@@ -7,7 +7,7 @@ use crate::{
     children::{ChildKind, Means},
     reconcile::{Around, MasterSeen},
 };
-use crds::{HttpPush, MailNotifier, Master, StatusPush, WebStatus};
+use crds::{GerritPush, HttpPush, MailNotifier, Master, StatusPush, WebStatus};
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
@@ -100,6 +100,10 @@ fn k02_the_shortest_examples_become_these_objects() {
         "short-program",
         objects(&example::<StatusPush>("minimal", "statuspush.yaml"), &[])
     );
+    insta::assert_snapshot!(
+        "short-gerrit",
+        objects(&example::<GerritPush>("minimal", "gerritpush.yaml"), &[])
+    );
 }
 
 #[test]
@@ -123,6 +127,10 @@ fn k02_the_longest_examples_become_these_objects() {
     insta::assert_snapshot!(
         "long-program",
         objects(&example::<StatusPush>("full", "statuspush.yaml"), &[])
+    );
+    insta::assert_snapshot!(
+        "long-gerrit",
+        objects(&example::<GerritPush>("full", "gerritpush.yaml"), &["gerrit"])
     );
 }
 

@@ -3,24 +3,17 @@
 use super::Secrets;
 use crate::{
     BuildError,
-    answer::{Refusal, refusal},
+    http::{self, Refused},
     packets::Packets,
 };
 use crds::HttpPushSpec;
 use delivery::{SendError, budget::Credential};
 use reqwest::{
-    Certificate, Client, Response, Url,
+    Client, Url,
     header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue},
-    redirect::Policy,
 };
-use std::{fmt, time::Duration};
+use std::fmt;
 use url::form_urlencoded;
-
-const CONNECT: Duration = Duration::from_secs(20);
-/// How long the words of a refusal are waited for; its status says enough.
-const WORDS: Duration = Duration::from_secs(2);
-/// Bytes of an answer that are read, and kept in messages.
-const ANSWER: usize = 300;
 
 /// Where packets go and how.
 pub struct Poster {
@@ -38,12 +31,6 @@ impl fmt::Debug for Poster {
     }
 }
 
-/// Only certificates keep a client from being built. The cause is in the error's source alone.
-fn unusable(error: &reqwest::Error) -> BuildError {
-    let cause = std::error::Error::source(error).map_or(error.to_string(), ToString::to_string);
-    BuildError::new("spec.caSecretRef", format!("no PEM certificate: {cause}"))
-}
-
 impl Poster {
     pub fn new(spec: &HttpPushSpec, secrets: &Secrets) -> Result<Self, BuildError> {
         let url: Url =
@@ -52,30 +39,15 @@ impl Poster {
         // As 0.8: each post is a connection of its own.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         if let Some(authorization) = &secrets.authorization {
-            // The error could show the value, so it is not told.
-            let mut value = HeaderValue::from_str(authorization.trim()).map_err(|_| {
-                let text = "holds characters that a header can't have";
-                BuildError::new("spec.authorizationSecretRef", text)
-            })?;
-            value.set_sensitive(true);
+            let value = http::secret_header("spec.authorizationSecretRef", authorization)?;
             headers.insert(AUTHORIZATION, value);
         }
-        // reqwest panics without one. An error only says that the process has one already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
+        let builder = http::client(secrets.ca.as_deref())?
             .user_agent("buildbot")
             .default_headers(headers)
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT)
             .pool_max_idle_per_host(0)
             .http1_only();
-        if let Some(pem) = &secrets.ca {
-            crate::about::check_pem("spec.caSecretRef", pem)?;
-            let certificates =
-                Certificate::from_pem_bundle(pem).map_err(|error| unusable(&error))?;
-            builder = builder.tls_certs_only(certificates);
-        }
-        let client = builder.build().map_err(|error| unusable(&error))?;
+        let client = http::build(builder)?;
         let given = secrets.authorization.iter().map(|value| value.trim());
         let words = given.clone().filter_map(|value| value.split_once(' ').map(|(_, word)| word));
         let secrets =
@@ -86,12 +58,7 @@ impl Poster {
 
     /// The address without what may be secret in it.
     pub fn place(&self) -> String {
-        let mut url = self.url.clone();
-        // Only addresses without a host refuse these, and those have none to hide.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        url.set_query(None);
-        url.to_string()
+        http::place(&self.url)
     }
 
     pub fn secrets(&self) -> Vec<&str> {
@@ -117,8 +84,11 @@ impl Poster {
             .body(self.form(&texts));
         match request.send().await {
             Ok(response) if response.status().is_success() => Ok(()),
-            Ok(response) => Err(self.refused(response).await),
-            Err(error) => Err(self.failed(error)),
+            Ok(response) => {
+                let refused = Refused::read(response).await;
+                Err(refused.error(&self.place(), &refused.line(), "serverUrl"))
+            }
+            Err(error) => Err(http::failed(&self.place(), error)),
         }
     }
 
@@ -128,51 +98,6 @@ impl Poster {
         form.extend_pairs(&self.extra);
         form.finish()
     }
-
-    async fn refused(&self, mut response: Response) -> SendError {
-        let status = response.status();
-        let class = refusal(status, response.headers(), jiff::Timestamp::now());
-        let words = tokio::time::timeout(WORDS, response.chunk()).await;
-        let answer = words.ok().and_then(Result::ok).flatten().unwrap_or_default();
-        let answer = String::from_utf8_lossy(&answer[..answer.len().min(ANSWER)]).into_owned();
-        let answer = answer.lines().next().unwrap_or_default().trim().to_owned();
-        let text = format!("{} answered {status} {answer}", self.place());
-        match class {
-            Refusal::Throttled(after) => SendError::Throttled { after, text },
-            Refusal::Permanent => SendError::Permanent(text),
-            Refusal::Transient => SendError::Transient(text),
-            Refusal::Redirected => SendError::Misconfigured(format!(
-                "{text}; redirects are not followed, set serverUrl"
-            )),
-            Refusal::Misconfigured => SendError::Misconfigured(text),
-        }
-    }
-
-    fn failed(&self, error: reqwest::Error) -> SendError {
-        let tls = is_tls(&error);
-        // The address may hold a password.
-        let error = error.without_url();
-        let mut text = format!("{}: {error}", self.place());
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            text = format!("{text}: {inner}");
-            cause = inner.source();
-        }
-        let text: String = text.chars().take(2 * ANSWER).collect();
-        if tls { SendError::Misconfigured(text) } else { SendError::Transient(text) }
-    }
-}
-
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let io = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is::<rustls::Error>() || io.is_some_and(|io| io.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
 }
 
 /// Bytes that a text takes in a form.
