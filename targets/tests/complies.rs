@@ -255,7 +255,7 @@ async fn gerrit() -> Kit {
         let options = Options { budget, catch_up, state, backoff: quick(), hold: quick(), ..own };
         Box::pin(delivery::run(reader, target, options, metrics, cancel)) as Running
     };
-    Kit { peer, start: Box::new(start), one_line: false, repeats: 1 }
+    Kit { peer, start: Box::new(start), one_line: false, repeats: 1, secret: true }
 }
 
 /// The message holds builder and number.

@@ -75,7 +75,7 @@ spec:
   username: ci-bot
   identitySecretRef: {{name: gerrit, key: identity}}
   knownHostsSecretRef: {{name: gerrit, key: known_hosts}}
-  start: {{message: "began on {{{{ builder.name }}}}"}}
+  start: {{message: 'began on {{{{ builder.name }}}}'}}
 ",
         block(&world.robot.identity),
         block(&world.known_hosts),

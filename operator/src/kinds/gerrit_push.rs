@@ -28,6 +28,7 @@ impl Kind for GerritPush {
             spec: json(&self.spec),
             pod: self.spec.pod.as_ref(),
             egress: self.spec.egress.as_ref(),
+            program: None,
             peer: match &self.spec.http {
                 Some(http) => super::port_of(&http.url),
                 None => Some(self.spec.port),

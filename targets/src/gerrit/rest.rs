@@ -169,14 +169,14 @@ impl Rest {
         let request = self.client.post(url).header(CONTENT_TYPE, "application/json; charset=UTF-8");
         let answer = self.answer(request.body(input.to_string())).await?;
         if !answer.status().is_success() {
-            return Err(self.refused(Refused::read(answer).await));
+            return Err(self.refused(&Refused::read(answer).await));
         }
         let Reviewed { labels } = self.json(answer).await?;
         Ok(labels.into_iter().map(|(label, value)| Vote { label, value }).collect())
     }
 
     /// A review that is refused: what is wrong with it is so for this change only.
-    fn refused(&self, refused: Refused) -> SendError {
+    fn refused(&self, refused: &Refused) -> SendError {
         let words = refused.line();
         let of_the_change = match refused.status {
             StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => true,
