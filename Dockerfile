@@ -10,7 +10,7 @@ FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
 # The paths of this stage are no business of the program's.
-ENV RUSTFLAGS="--remap-path-prefix=/src=. --remap-path-prefix=/usr/local/cargo=cargo" \
+ENV RUSTFLAGS="--remap-path-prefix=/src=. --remap-path-prefix=/usr/local/cargo=cargo -Clink-arg=-Wl,-z,pack-relative-relocs" \
     CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=/target
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # The C that is compiled includes nothing of the C library that differs: the image's own compiler will do.
