@@ -10,6 +10,7 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Secret, ServiceAccount},
 };
 use kube::api::{DeleteParams, Patch, PatchParams};
+use operator::Settings;
 use serde_json::json;
 
 #[tokio::test]
@@ -98,6 +99,33 @@ async fn k02_an_operator_that_starts_again_applies_nothing() {
     .await;
     assert!(operator.figure("applies_total", "applied") < 0.5);
     assert_eq!(objects(&space).await, before);
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn k02_an_operator_of_two_namespaces_acts_upon_the_resources_of_both() {
+    let (one, two) = (space("one").await, space("two").await);
+    let both = || Settings {
+        namespaces: [&one, &two].map(|space| space.name().to_owned()).into(),
+        ..settings(&one)
+    };
+    let operator = Operator::start(one.client(), both());
+    for space in [&one, &two] {
+        space.apply(RESOURCES);
+        until_objects(space, &OBJECTS).await;
+    }
+    operator.stop().await;
+    // At its start the lists of the namespaces come one after another.
+    for space in [&one, &two] {
+        space.kubectl(&["delete", "deployment/buildbot-mail-mail", "--wait=false"]);
+    }
+    let operator = Operator::start(one.client(), both());
+    for space in [&one, &two] {
+        until_objects(space, &OBJECTS).await;
+        let reason = "jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}";
+        let said = space.kubectl(&["get", "mailnotifier/mail", "--output", reason]);
+        assert_ne!(said, "MasterNotFound", "{}", space.name());
+    }
     operator.stop().await;
 }
 
