@@ -167,6 +167,19 @@ fn previewer(
             let target = make::gerrit_unsent(&push, about)?;
             Box::new(move |build| target.preview(build))
         }
+        Resource::GitHubStatus(mut github) => {
+            let spec = &mut github.spec;
+            spec.ca_secret_ref = None;
+            // GitHub is asked nothing, so a token will do for an App.
+            if let Some(app) = spec.app.take() {
+                let name = "stand-in".to_owned();
+                let key = app.private_key_secret_ref.key;
+                spec.token_secret_ref = Some(crds::SecretKeyRef { name, key });
+            }
+            let secrets = stand_in(secrets, spec.token_secret_ref.as_ref());
+            let target = make::github(&github, &secrets, about)?;
+            Box::new(move |build| target.preview(build))
+        }
         Resource::Master(_) | Resource::WebStatus(_) => Box::new(|_| Vec::new()),
     })
 }

@@ -141,7 +141,15 @@ fn k01_crds_prints_one_definition_a_kind() {
     let Output { status, stdout, .. } = program().arg("crds").output().unwrap();
     assert!(status.success());
     let text = text(&stdout);
-    for kind in ["masters", "webstatuses", "mailnotifiers", "httppushes", "gerritpushes"] {
+    for kind in [
+        "masters",
+        "webstatuses",
+        "mailnotifiers",
+        "httppushes",
+        "statuspushes",
+        "gerritpushes",
+        "githubstatuses",
+    ] {
         assert_eq!(text.matches(&format!("name: {kind}.statustargets.dev")).count(), 1, "{kind}");
     }
 }
@@ -153,12 +161,13 @@ fn check_says_what_each_target_would_say_and_sends_nothing() {
     let file = folder.path().join("all.yaml");
     let manifest = include_str!("cli/all.yaml").replace("MASTER", "http://127.0.0.1:9/");
     std::fs::write(&file, manifest).unwrap();
-    for which in [examples("minimal"), file] {
+    let status = "/api/v3/repos/example/project/statuses/";
+    for (which, github) in [(examples("minimal"), "skipped: spec.sha"), (file, status)] {
         let Output { status, stdout, stderr } =
             program().arg("check").arg("-f").arg(&which).output().unwrap();
         assert!(status.success(), "{}: {}", which.display(), text(&stderr));
         let said = text(&stdout);
-        for part in ["MailNotifier ", "HttpPush ", "The Buildbot has", "buildFinished"] {
+        for part in ["MailNotifier ", "HttpPush ", "The Buildbot has", "buildFinished", github] {
             assert!(said.contains(part), "{}: no {part:?} in\n{said}", which.display());
         }
     }

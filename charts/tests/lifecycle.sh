@@ -8,7 +8,7 @@ set -uo pipefail
 ops=status-ops ci=status-ci other=status-other name=status-buildbot-status-operator
 operator=(status "$charts/buildbot-status-operator" --namespace "$ops")
 clean() {
-  k delete masters,webstatuses,mailnotifiers,httppushes,gerritpushes --all --namespace $ci --ignore-not-found >/dev/null 2>&1
+  k delete masters,webstatuses,mailnotifiers,httppushes,statuspushes,gerritpushes,githubstatuses --all --namespace $ci --ignore-not-found >/dev/null 2>&1
   helm uninstall status --namespace $ops --ignore-not-found >/dev/null 2>&1
   helm uninstall kinds --namespace $ops --ignore-not-found >/dev/null 2>&1
   k delete crd -l app.kubernetes.io/part-of=buildbot-status --ignore-not-found >/dev/null 2>&1

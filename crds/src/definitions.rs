@@ -1,6 +1,6 @@
 //! The CustomResourceDefinitions, made from the types.
 
-use crate::{GerritPush, HttpPush, MailNotifier, Master, StatusPush, WebStatus};
+use crate::{GerritPush, GitHubStatus, HttpPush, MailNotifier, Master, StatusPush, WebStatus};
 use kube::CustomResourceExt;
 use serde_json::Value;
 
@@ -118,6 +118,7 @@ pub fn definitions() -> Result<Vec<Definition>, DefinitionError> {
         Definition::new::<HttpPush>()?,
         Definition::new::<StatusPush>()?,
         Definition::new::<GerritPush>()?,
+        Definition::new::<GitHubStatus>()?,
     ])
 }
 

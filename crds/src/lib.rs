@@ -1,7 +1,7 @@
 //! The resource kinds, their settings and rules, and the reader of manifests.
 //!
 //! A kind is a Rust struct here: [`MasterSpec`], [`WebStatusSpec`], [`MailNotifierSpec`],
-//! [`HttpPushSpec`], [`GerritPushSpec`]. Everything else comes from these types: the CRDs ([`definitions`]), the
+//! [`HttpPushSpec`], [`GerritPushSpec`], [`GitHubStatusSpec`]. Everything else comes from these types: the CRDs ([`definitions`]), the
 //! reference pages, and the rules that the reader of manifests enforces. So a cluster and a
 //! process without one refuse the same documents.
 //!
@@ -40,6 +40,9 @@ pub use kinds::exposure::{
 pub use kinds::gerrit_push::{
     BuildReview, GerritHttp, GerritLabels, GerritNotify, GerritPush, GerritPushSpec, StartReview,
     SummaryReview,
+};
+pub use kinds::github_status::{
+    GitHubApp, GitHubMode, GitHubState, GitHubStates, GitHubStatus, GitHubStatusSpec, MissedBuilds,
 };
 pub use kinds::http_push::{HttpPush, HttpPushSpec};
 pub use kinds::mail_message::{

@@ -22,6 +22,7 @@ fn spec(resource: &Resource) -> Value {
         Resource::HttpPush(object) => serde_json::to_value(&object.spec),
         Resource::StatusPush(object) => serde_json::to_value(&object.spec),
         Resource::GerritPush(object) => serde_json::to_value(&object.spec),
+        Resource::GitHubStatus(object) => serde_json::to_value(&object.spec),
     }
     .unwrap();
     spec.sort_all_objects();
@@ -56,7 +57,7 @@ fn the_shortest_examples_load_and_show_every_default() {
 #[test]
 fn the_longest_examples_load_and_use_every_field() {
     let loaded = examples("full");
-    assert_eq!(loaded.documents.len(), 6);
+    assert_eq!(loaded.documents.len(), 7);
     // Fields that another one of the example excludes.
     let excluded: BTreeSet<_> = [
         "MailNotifier categories",
@@ -65,6 +66,8 @@ fn the_longest_examples_load_and_use_every_field() {
         "StatusPush builders",
         "GerritPush builders",
         "GerritPush http",
+        "GitHubStatus builders",
+        "GitHubStatus tokenSecretRef",
     ]
     .into();
     for document in &loaded.documents {
@@ -159,6 +162,13 @@ fn what_is_written_reads_back_as_the_same_resource() {
                     (
                         Resource::GerritPush(object),
                         Resource::GerritPush(serde_json::from_value(json).unwrap()),
+                    )
+                }
+                Resource::GitHubStatus(object) => {
+                    let json = serde_json::to_value(&object).unwrap();
+                    (
+                        Resource::GitHubStatus(object),
+                        Resource::GitHubStatus(serde_json::from_value(json).unwrap()),
                     )
                 }
             };

@@ -161,6 +161,7 @@ proptest! {
             Resource::HttpPush(object) => serde_json::to_value(object),
             Resource::StatusPush(object) => serde_json::to_value(object),
             Resource::GerritPush(object) => serde_json::to_value(object),
+            Resource::GitHubStatus(object) => serde_json::to_value(object),
         }
         .unwrap();
         let mut choice = choice;

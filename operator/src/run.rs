@@ -12,7 +12,7 @@ use crate::{
     waiting::{Turn, Waiting},
     watch::{self, Watch},
 };
-use crds::{GerritPush, HttpPush, MailNotifier, Master, StatusPush, WebStatus};
+use crds::{GerritPush, GitHubStatus, HttpPush, MailNotifier, Master, StatusPush, WebStatus};
 use futures_util::{
     StreamExt as _,
     future::{BoxFuture, ready},

@@ -90,6 +90,14 @@ impl Interpolation {
         out
     }
 
+    /// Whether a property of the build may be part of it.
+    pub fn uses_properties(&self) -> bool {
+        self.0.iter().any(|part| match part {
+            Part::Text(_) => false,
+            Part::Place { key, then } => matches!(key, Key::Property(_)) || then.uses_properties(),
+        })
+    }
+
     fn write(&self, context: &BuildContext, out: &mut String) {
         for part in &self.0 {
             match part {
@@ -326,6 +334,13 @@ fn truth(value: &Value) -> bool {
 }
 
 impl Then {
+    fn uses_properties(&self) -> bool {
+        match self {
+            Self::Value { default: text, .. } | Self::IfSet(text) => text.uses_properties(),
+            Self::Ternary { yes, no, .. } => yes.uses_properties() || no.uses_properties(),
+        }
+    }
+
     fn write(&self, value: Option<&Value>, context: &BuildContext, out: &mut String) {
         match self {
             Self::Value { default, when_false } => match value {

@@ -2,10 +2,10 @@
 
 use super::StartError;
 use crds::{
-    GerritPush, HttpPush, MailNotifier, SecretKeyRef, StatusPush,
+    GerritPush, GitHubStatus, HttpPush, MailNotifier, SecretKeyRef, StatusPush,
     secrets::{Secret, SecretError, SecretSource},
 };
-use targets::{About, Kind, gerrit, http_push, mail, status_push};
+use targets::{About, Kind, gerrit, github, http_push, mail, status_push};
 use tokio::sync::watch;
 
 /// The word that the journal, metrics and logs have for a kind of resource.
@@ -15,6 +15,7 @@ pub fn word(kind: &str) -> &'static str {
         "HttpPush" => Kind::HttpPush.word(),
         "StatusPush" => Kind::StatusPush.word(),
         "GerritPush" => Kind::Gerrit.word(),
+        "GitHubStatus" => Kind::GitHub.word(),
         _ => "pages",
     }
 }
@@ -112,6 +113,36 @@ pub fn gerrit_unsent(
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     gerrit::GerritPush::unsent(&resource.spec, about)
         .map_err(|error| settings("GerritPush", name, &error))
+}
+
+/// Makes the target of a `GitHubStatus`.
+pub fn github(
+    resource: &GitHubStatus,
+    secrets: &SecretSource,
+    about: watch::Receiver<About>,
+) -> Result<github::GitHubStatus, StartError> {
+    let kind = "GitHubStatus";
+    let name = resource.metadata.name.as_deref().unwrap_or_default();
+    let spec = &resource.spec;
+    let of = |field| (kind, name, field);
+    let key = spec.app.as_ref().map(|app| &app.private_key_secret_ref);
+    let given = github::Secrets {
+        token: spec
+            .token_secret_ref
+            .as_ref()
+            .map(|r| secret(of("tokenSecretRef"), r, secrets, as_text))
+            .transpose()?,
+        private_key: key
+            .map(|r| secret(of("app.privateKeySecretRef"), r, secrets, as_bytes))
+            .transpose()?,
+        ca: spec
+            .ca_secret_ref
+            .as_ref()
+            .map(|r| secret(of("caSecretRef"), r, secrets, as_bytes))
+            .transpose()?,
+    };
+    github::GitHubStatus::new(name, spec, &given, about)
+        .map_err(|error| settings(kind, name, &error))
 }
 
 /// Says that the settings of a resource can't be used.

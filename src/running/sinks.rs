@@ -87,6 +87,13 @@ impl Running {
                 let sink = Sink { kind, name, catch_up, suspend, reporter };
                 Box::pin(self.one_by_one(with, sink, target, options)).await
             }
+            Resource::GitHubStatus(github) => {
+                let target = make::github(github, with.secrets, with.about.clone())?;
+                let options = target.options(&name, &budgets);
+                let (catch_up, suspend) = (&github.spec.catch_up(), github.spec.suspend);
+                let sink = Sink { kind, name, catch_up: Some(catch_up), suspend, reporter };
+                Box::pin(self.one_by_one(with, sink, target, options)).await
+            }
             Resource::Master(_) | Resource::WebStatus(_) => Ok(()),
         }
     }

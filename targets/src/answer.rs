@@ -65,6 +65,11 @@ fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
     Some(wait.min(PATIENCE))
 }
 
+/// How long until there is something left of a limit that the answer, good or not, says is used up.
+pub fn used_up(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
+    reset(headers, now)
+}
+
 /// `X-RateLimit-Reset` of a limit that is used up: GitHub's is a time, others' are seconds.
 fn reset(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
     if text(headers, "x-ratelimit-remaining")? != "0" {

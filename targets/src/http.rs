@@ -7,7 +7,8 @@ use crate::{
 };
 use delivery::SendError;
 use reqwest::{
-    Certificate, Client, ClientBuilder, Response, StatusCode, Url, header::HeaderValue,
+    Certificate, Client, ClientBuilder, Response, StatusCode, Url,
+    header::{HeaderMap, HeaderValue},
     redirect::Policy,
 };
 use std::{error::Error, time::Duration};
@@ -67,6 +68,7 @@ pub(crate) fn place(url: &Url) -> String {
 pub(crate) struct Refused {
     pub status: StatusCode,
     pub class: Refusal,
+    pub headers: HeaderMap,
     /// The beginning of its body; empty if none came in time.
     pub body: Vec<u8>,
 }
@@ -75,7 +77,8 @@ impl Refused {
     /// Reads it.
     pub async fn read(mut response: Response) -> Self {
         let status = response.status();
-        let class = refusal(status, response.headers(), jiff::Timestamp::now());
+        let headers = response.headers().clone();
+        let class = refusal(status, &headers, jiff::Timestamp::now());
         let mut body = Vec::new();
         let words = async {
             while let Ok(Some(chunk)) = response.chunk().await {
@@ -87,7 +90,7 @@ impl Refused {
         };
         // What came until then is kept.
         let _ = tokio::time::timeout(WORDS, words).await;
-        Self { status, class, body }
+        Self { status, class, headers, body }
     }
 
     /// The first line of the body.

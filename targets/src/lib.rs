@@ -5,6 +5,7 @@
 //! | kind | target | loop |
 //! |---|---|---|
 //! | `MailNotifier` | [`mail::Mail`] | [`delivery::run`] |
+//! | `GitHubStatus` | [`github::GitHubStatus`] | [`delivery::run`] |
 //! | `HttpPush` | [`http_push::HttpPush`] | [`delivery::run_batch`] |
 //! | `StatusPush` | [`status_push::StatusPush`] | [`delivery::run_batch`] |
 //! | `GerritPush` | [`gerrit::GerritPush`] | [`delivery::run`] |
@@ -12,6 +13,7 @@
 mod about;
 mod answer;
 pub mod gerrit;
+pub mod github;
 mod http;
 pub mod http_push;
 pub mod mail;
@@ -30,11 +32,14 @@ pub enum Kind {
     StatusPush,
     /// [`gerrit::GerritPush`].
     Gerrit,
+    /// [`github::GitHubStatus`].
+    GitHub,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Mail, Self::HttpPush, Self::StatusPush, Self::Gerrit];
+    pub const ALL: [Self; 5] =
+        [Self::Mail, Self::HttpPush, Self::StatusPush, Self::Gerrit, Self::GitHub];
 
     /// The word in metrics, logs and the names of consumers.
     pub const fn word(self) -> &'static str {
@@ -43,6 +48,7 @@ impl Kind {
             Self::HttpPush => "http_push",
             Self::StatusPush => "status_push",
             Self::Gerrit => "gerrit",
+            Self::GitHub => "github",
         }
     }
 }

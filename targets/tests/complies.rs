@@ -14,10 +14,11 @@ use delivery::{
     budget::Budgets,
     compliance::{Answer, Kit, Peer, Running, SECRET, Seen, Setup},
 };
+use e2e::github::{Asked, Deed, GitHub, Reply};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use support::{about, mail_spec, program_spec, push_spec, quick, spec};
-use targets::{Kind, gerrit, http_push, mail, status_push};
+use support::{about, github_spec, mail_spec, program_spec, push_spec, quick, spec};
+use targets::{Kind, gerrit, github, http_push, mail, status_push};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -30,6 +31,7 @@ async fn complies(kind: Kind) {
         Kind::HttpPush => http_push().await.check().await,
         Kind::StatusPush => status_push().await.check().await,
         Kind::Gerrit => gerrit().await.check().await,
+        Kind::GitHub => github().await.check().await,
     }
 }
 
@@ -267,5 +269,46 @@ fn reviewed(body: &str) -> Seen {
         builder: builder.to_owned(),
         number: number.parse().unwrap(),
         identity: message.to_owned(),
+    }
+}
+
+/// Statuses to a stand-in for GitHub.
+async fn github() -> Kit {
+    let peer = Peer::default();
+    let asked = peer.clone();
+    let github = GitHub::start().await;
+    github.add_token(SECRET);
+    github.script(move |request| match asked.answer(&[posted(request)]) {
+        Answer::Take => Deed::Usual,
+        Answer::Later => Deed::Refuse(Reply::refusal(502, "Server Error")),
+        Answer::Never => Deed::Refuse(Reply::refusal(422, &format!("never with {SECRET}"))),
+        Answer::Hang => Deed::Hang,
+        Answer::TakeAndHang => Deed::DoAndHang,
+    });
+    let start = move |setup: Setup| {
+        let Setup { reader, metrics, budget, catch_up, state, cancel } = setup;
+        let more = json!({
+            "sha": "d76e2349b1d0a7b1f2a0d3c4e5f60718293a4b5c",
+            "tokenSecretRef": { "name": "github", "key": "token" },
+        });
+        let spec = github_spec(&github.url(), &more);
+        let secrets =
+            github::Secrets { token: Some(SECRET.to_owned()), ..github::Secrets::default() };
+        let target = github::GitHubStatus::new("test", &spec, &secrets, about().fixed()).unwrap();
+        let own = target.options("test", &Budgets::default());
+        let options = Options { budget, catch_up, state, backoff: quick(), hold: quick(), ..own };
+        Box::pin(delivery::run(reader, target, options, metrics, cancel)) as Running
+    };
+    Kit { peer, start: Box::new(start), one_line: false, repeats: 1, secret: true }
+}
+
+/// The address of the build's page tells builds apart, and is the same whenever one is told of.
+fn posted(request: &Asked) -> Seen {
+    let url = request.body["target_url"].as_str().unwrap();
+    let (builder, number) = url.rsplit_once("/builds/").unwrap();
+    Seen {
+        builder: builder.rsplit('/').next().unwrap().to_owned(),
+        number: number.parse().unwrap(),
+        identity: url.to_owned(),
     }
 }

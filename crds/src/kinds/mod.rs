@@ -5,6 +5,7 @@
 
 pub mod exposure;
 pub mod gerrit_push;
+pub mod github_status;
 pub mod http_push;
 pub mod mail_message;
 pub mod mail_notifier;

@@ -5,8 +5,8 @@ use super::node::{Content, Member, Node};
 use super::{Resource, rules, validate};
 use crate::secrets::Secret;
 use crate::{
-    API_VERSION, Definition, GROUP, GerritPush, HttpPush, MailNotifier, Master, StatusPush,
-    WebStatus, schema,
+    API_VERSION, Definition, GROUP, GerritPush, GitHubStatus, HttpPush, MailNotifier, Master,
+    StatusPush, WebStatus, schema,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::de::DeserializeOwned;
@@ -184,6 +184,7 @@ fn own(node: &mut Node, definition: &Definition, mistakes: &mut Vec<Mistake>) ->
         "MailNotifier" => typed::<MailNotifier>(value).map(Resource::MailNotifier),
         "HttpPush" => typed::<HttpPush>(value).map(Resource::HttpPush),
         "GerritPush" => typed::<GerritPush>(value).map(Resource::GerritPush),
+        "GitHubStatus" => typed::<GitHubStatus>(value).map(Resource::GitHubStatus),
         _ => typed::<StatusPush>(value).map(Resource::StatusPush),
     };
     resource

@@ -19,7 +19,8 @@ pub use kube::core::ObjectMeta;
 
 use crate::secrets::SecretSource;
 use crate::{
-    Definition, GerritPush, HttpPush, MailNotifier, Master, MasterRef, StatusPush, WebStatus,
+    Definition, GerritPush, GitHubStatus, HttpPush, MailNotifier, Master, MasterRef, StatusPush,
+    WebStatus,
 };
 use document::Found;
 use error::Mistake;
@@ -64,6 +65,8 @@ pub enum Resource {
     StatusPush(StatusPush),
     /// Reviews.
     GerritPush(GerritPush),
+    /// Statuses of commits.
+    GitHubStatus(GitHubStatus),
 }
 
 impl Resource {
@@ -76,6 +79,7 @@ impl Resource {
             Self::HttpPush(_) => "HttpPush",
             Self::StatusPush(_) => "StatusPush",
             Self::GerritPush(_) => "GerritPush",
+            Self::GitHubStatus(_) => "GitHubStatus",
         }
     }
 
@@ -98,6 +102,7 @@ impl Resource {
             Self::HttpPush(push) => Some(&push.spec.master_ref),
             Self::StatusPush(push) => Some(&push.spec.master_ref),
             Self::GerritPush(push) => Some(&push.spec.master_ref),
+            Self::GitHubStatus(github) => Some(&github.spec.master_ref),
         }
     }
 
@@ -110,6 +115,7 @@ impl Resource {
             Self::HttpPush(object) => &object.metadata,
             Self::StatusPush(object) => &object.metadata,
             Self::GerritPush(object) => &object.metadata,
+            Self::GitHubStatus(object) => &object.metadata,
         }
     }
 }

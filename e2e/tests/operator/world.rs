@@ -95,6 +95,7 @@ pub fn kinds(cluster: &Cluster) {
         "httppushes.statustargets.dev",
         "statuspushes.statustargets.dev",
         "gerritpushes.statustargets.dev",
+        "githubstatuses.statustargets.dev",
         "--timeout=30s",
     ]);
 }

@@ -1,6 +1,7 @@
 //! The kinds, as the operator sees them. One is a file here and a line in [`registry`].
 
 mod gerrit_push;
+mod github_status;
 mod http_push;
 mod index;
 mod mail_notifier;

@@ -7,7 +7,7 @@ use crate::{
     known::ResourceId,
     waiting::{Turn, Waiting},
 };
-use crds::{GerritPush, HttpPush, MailNotifier, Master, StatusPush, WebStatus};
+use crds::{GerritPush, GitHubStatus, HttpPush, MailNotifier, Master, StatusPush, WebStatus};
 use kube::{
     core::error_boundary::DeserializeGuard,
     runtime::{
@@ -196,4 +196,5 @@ registry! {
     http_pushes: HttpPush,
     status_pushes: StatusPush,
     gerrit_pushes: GerritPush,
+    github_statuses: GitHubStatus,
 }

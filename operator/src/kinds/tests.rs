@@ -7,7 +7,7 @@ use crate::{
     children::{ChildKind, Means},
     reconcile::{Around, MasterSeen},
 };
-use crds::{GerritPush, HttpPush, MailNotifier, Master, StatusPush, WebStatus};
+use crds::{GerritPush, GitHubStatus, HttpPush, MailNotifier, Master, StatusPush, WebStatus};
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
@@ -104,6 +104,10 @@ fn k02_the_shortest_examples_become_these_objects() {
         "short-gerrit",
         objects(&example::<GerritPush>("minimal", "gerritpush.yaml"), &[])
     );
+    insta::assert_snapshot!(
+        "short-github",
+        objects(&example::<GitHubStatus>("minimal", "githubstatus.yaml"), &["github"])
+    );
 }
 
 #[test]
@@ -131,6 +135,10 @@ fn k02_the_longest_examples_become_these_objects() {
     insta::assert_snapshot!(
         "long-gerrit",
         objects(&example::<GerritPush>("full", "gerritpush.yaml"), &["gerrit"])
+    );
+    insta::assert_snapshot!(
+        "long-github",
+        objects(&example::<GitHubStatus>("full", "githubstatus.yaml"), &["github"])
     );
 }
 

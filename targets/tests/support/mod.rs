@@ -1,6 +1,7 @@
 //! Builds of a real 4.3 master, and what tests say of settings.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod github;
 pub mod peers;
 
 use model::{Backoff, Build, Event, Identity, Links, Position, Record};
@@ -67,6 +68,11 @@ pub fn push_spec(url: &str, more: &Value) -> crds::HttpPushSpec {
 
 pub fn program_spec(command: &[&str], more: &Value) -> crds::StatusPushSpec {
     spec(json!({ "command": command }), more)
+}
+
+pub fn github_spec(url: &str, more: &Value) -> crds::GitHubStatusSpec {
+    let required = json!({ "repoOwner": "example", "repoName": "project", "baseUrl": url });
+    spec(required, more)
 }
 
 pub fn metrics() -> delivery::Metrics {
