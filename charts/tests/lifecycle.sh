@@ -42,8 +42,9 @@ all() {
     --set "watchNamespaces={$ci,$other}" "${monitoring[@]}" | k apply --dry-run=server -f -
 }
 check "the API server takes all that can be set" all
+resources=$(grep -l statustargets.dev "$repository"/docs/examples/minimal/*.yaml | wc -l)
 check "the examples are taken" k apply --namespace $ci -f "$repository/docs/examples/minimal"
-same "kubectl get statustargets lists them" 4 "$(k get statustargets --namespace $ci -o name | wc -l)"
+same "kubectl get statustargets lists them" "$resources" "$(k get statustargets --namespace $ci -o name | wc -l)"
 check "the operator's rights are what its work needs" "$charts/tests/rbac.sh" $name $ops
 k create rolebinding viewer --clusterrole=view --user=viewer --namespace $ci >/dev/null
 k create rolebinding editor --clusterrole=edit --user=editor --namespace $ci >/dev/null
@@ -62,7 +63,7 @@ same "what was changed is changed" 1 "$(argument --concurrency=3)"
 check "its rights are those of one namespace, without reading Secrets" \
   "$charts/tests/rbac.sh" $name $ops --secrets false --in $ci --not-in "$other $ops"
 check "the kinds are updated" helm upgrade kinds "$charts/buildbot-status-crds" --namespace $ops --set labels.team=ci
-same "the resources stay" 4 "$(k get statustargets --namespace $ci -o name | wc -l)"
+same "the resources stay" "$resources" "$(k get statustargets --namespace $ci -o name | wc -l)"
 refused "a value that is unknown is refused" concurency helm upgrade "${operator[@]}" --set concurency=3
 
 echo "== bounds"
@@ -99,7 +100,7 @@ same "nothing of it is left in the cluster" "" "$(k get clusterroles,clusterrole
 same "the seed keys stay" "$both" "$(seed)"
 check "the kinds are removed from Helm" helm uninstall kinds --namespace $ops
 same "they stay in the cluster" "$count" "$(k get crd -o name | grep -c statustargets.dev)"
-same "and the resources too" 4 "$(k get statustargets --namespace $ci -o name | wc -l)"
+same "and the resources too" "$resources" "$(k get statustargets --namespace $ci -o name | wc -l)"
 k annotate crd --all meta.helm.sh/release-name- >/dev/null
 refused "kinds of somebody else's are left alone" "invalid ownership metadata" \
   helm install kinds "$charts/buildbot-status-crds" --namespace $ops
