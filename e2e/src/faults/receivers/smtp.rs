@@ -89,8 +89,13 @@ async fn message(stream: &mut BufReader<TcpStream>) -> io::Result<String> {
 fn mail(text: &str) -> Content {
     let mail = crate::Mail::new(text);
     let body = mail.body();
+    let mut lines = body.lines();
+    // Where something is attached, the text is the first part, behind a header of its own.
+    if body.starts_with("--") {
+        lines.by_ref().find(|line| line.is_empty());
+    }
     Content::Mail {
         id: mail.header("Message-ID"),
-        text: body.lines().next().unwrap_or_default().to_owned(),
+        text: lines.next().unwrap_or_default().to_owned(),
     }
 }
