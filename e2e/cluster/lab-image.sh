@@ -7,7 +7,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=$1 tag=$2 out=$3
 venv=$(dirname "$(dirname "$python")")
-key=$(cat "$0" "$here/mkimage.sh" "$here"/../buildbot/* "$here"/../peers/* <(echo "$python"; "$python" -VV) | sha256sum)
+key=$(cat "$0" "$here/mkimage.sh" "$here"/../buildbot/* "$here"/../peers/*.py <(echo "$python"; "$python" -VV) | sha256sum)
 if [ -e "$out" ] && [ "$(cat "$out.key" 2>/dev/null)" = "$key" ]; then exit; fi
 w=$(mktemp -d); trap 'rm -rf "$w"' EXIT
 # Its own prefix: an interpreter is found to be in use by tests from any place, /root too.

