@@ -30,17 +30,10 @@ pub fn mail(
     let kind = "MailNotifier";
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     let spec = &resource.spec;
-    let password = spec.smtp_password_secret_ref.as_ref();
-    let of = |field| (kind, name, field);
+    let of = Given { kind, name, secrets };
     let given = mail::Secrets {
-        password: password
-            .map(|r| secret(of("smtpPasswordSecretRef"), r, secrets, as_text))
-            .transpose()?,
-        ca: spec
-            .ca_secret_ref
-            .as_ref()
-            .map(|r| secret(of("caSecretRef"), r, secrets, as_bytes))
-            .transpose()?,
+        password: of.text("smtpPasswordSecretRef", spec.smtp_password_secret_ref.as_ref())?,
+        ca: of.bytes("caSecretRef", spec.ca_secret_ref.as_ref())?,
     };
     let full = format!("{namespace}/{name}");
     mail::Mail::new(&full, spec, &given, about).map_err(|error| settings(kind, name, &error))
@@ -55,17 +48,10 @@ pub fn http_push(
     let kind = "HttpPush";
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     let spec = &resource.spec;
-    let authorization = spec.authorization_secret_ref.as_ref();
-    let of = |field| (kind, name, field);
+    let of = Given { kind, name, secrets };
     let given = http_push::Secrets {
-        authorization: authorization
-            .map(|r| secret(of("authorizationSecretRef"), r, secrets, as_text))
-            .transpose()?,
-        ca: spec
-            .ca_secret_ref
-            .as_ref()
-            .map(|r| secret(of("caSecretRef"), r, secrets, as_bytes))
-            .transpose()?,
+        authorization: of.text("authorizationSecretRef", spec.authorization_secret_ref.as_ref())?,
+        ca: of.bytes("caSecretRef", spec.ca_secret_ref.as_ref())?,
     };
     http_push::HttpPush::new(spec, &given, about).map_err(|error| settings(kind, name, &error))
 }
@@ -89,18 +75,13 @@ pub fn gerrit(
     let kind = "GerritPush";
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     let spec = &resource.spec;
-    let text = |field, reference: Option<&SecretKeyRef>| {
-        reference.map(|r| secret((kind, name, field), r, secrets, as_text)).transpose()
-    };
+    let of = Given { kind, name, secrets };
     let http = spec.http.as_ref();
     let given = gerrit::Secrets {
-        identity: text("identitySecretRef", spec.identity_secret_ref.as_ref())?,
-        known_hosts: text("knownHostsSecretRef", spec.known_hosts_secret_ref.as_ref())?,
-        password: text("http.passwordSecretRef", http.map(|http| &http.password_secret_ref))?,
-        ca: http
-            .and_then(|http| http.ca_secret_ref.as_ref())
-            .map(|r| secret((kind, name, "http.caSecretRef"), r, secrets, as_bytes))
-            .transpose()?,
+        identity: of.text("identitySecretRef", spec.identity_secret_ref.as_ref())?,
+        known_hosts: of.text("knownHostsSecretRef", spec.known_hosts_secret_ref.as_ref())?,
+        password: of.text("http.passwordSecretRef", http.map(|http| &http.password_secret_ref))?,
+        ca: of.bytes("http.caSecretRef", http.and_then(|http| http.ca_secret_ref.as_ref()))?,
     };
     gerrit::GerritPush::new(spec, &given, about).map_err(|error| settings(kind, name, &error))
 }
@@ -124,22 +105,12 @@ pub fn github(
     let kind = "GitHubStatus";
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     let spec = &resource.spec;
-    let of = |field| (kind, name, field);
+    let of = Given { kind, name, secrets };
     let key = spec.app.as_ref().map(|app| &app.private_key_secret_ref);
     let given = github::Secrets {
-        token: spec
-            .token_secret_ref
-            .as_ref()
-            .map(|r| secret(of("tokenSecretRef"), r, secrets, as_text))
-            .transpose()?,
-        private_key: key
-            .map(|r| secret(of("app.privateKeySecretRef"), r, secrets, as_bytes))
-            .transpose()?,
-        ca: spec
-            .ca_secret_ref
-            .as_ref()
-            .map(|r| secret(of("caSecretRef"), r, secrets, as_bytes))
-            .transpose()?,
+        token: of.text("tokenSecretRef", spec.token_secret_ref.as_ref())?,
+        private_key: of.bytes("app.privateKeySecretRef", key)?,
+        ca: of.bytes("caSecretRef", spec.ca_secret_ref.as_ref())?,
     };
     github::GitHubStatus::new(name, spec, &given, about)
         .map_err(|error| settings(kind, name, &error))
@@ -148,6 +119,33 @@ pub fn github(
 /// Says that the settings of a resource can't be used.
 pub(super) fn settings(kind: &'static str, name: &str, reason: &impl ToString) -> StartError {
     StartError::Settings { kind, name: name.to_owned(), reason: reason.to_string() }
+}
+
+/// The Secrets that a resource's fields may refer to.
+struct Given<'a> {
+    kind: &'static str,
+    name: &'a str,
+    secrets: &'a SecretSource,
+}
+
+impl Given<'_> {
+    fn text(
+        &self,
+        field: &'static str,
+        reference: Option<&SecretKeyRef>,
+    ) -> Result<Option<String>, StartError> {
+        let of = (self.kind, self.name, field);
+        reference.map(|reference| secret(of, reference, self.secrets, as_text)).transpose()
+    }
+
+    fn bytes(
+        &self,
+        field: &'static str,
+        reference: Option<&SecretKeyRef>,
+    ) -> Result<Option<Vec<u8>>, StartError> {
+        let of = (self.kind, self.name, field);
+        reference.map(|reference| secret(of, reference, self.secrets, as_bytes)).transpose()
+    }
 }
 
 /// What `read` makes of the Secret that a field refers to.

@@ -104,9 +104,8 @@ impl Running {
         with: &Reading<'_>,
         sink: Sink<'_>,
         target: T,
-        mut options: delivery::Options,
+        options: delivery::Options,
     ) -> Result<(), StartError> {
-        options.catch_up = oldest(sink.catch_up);
         let state = options.watch();
         let (target, metrics) = (Arc::new(target), with.metrics.clone());
         self.run(with, sink, state, move |consumer, cancel| {
@@ -121,9 +120,8 @@ impl Running {
         with: &Reading<'_>,
         sink: Sink<'_>,
         target: T,
-        mut options: delivery::BatchOptions,
+        options: delivery::BatchOptions,
     ) -> Result<(), StartError> {
-        options.catch_up = oldest(sink.catch_up);
         let state = options.watch();
         let (target, metrics) = (Arc::new(target), with.metrics.clone());
         self.run(with, sink, state, move |consumer, cancel| {
@@ -272,15 +270,10 @@ async fn open(
     }
 }
 
-/// How old what a target tells of may be.
-fn oldest(catch_up: Option<&CatchUp>) -> Option<Duration> {
-    catch_up.and_then(|spec| spec.max_age).map(crds::Duration::get)
-}
-
 /// What a target asks of the journal.
 fn wanted(catch_up: Option<&CatchUp>, suspend: bool) -> ConsumerOptions {
     let catch_up = catch_up.map(|spec| feed::CatchUp {
-        max_age_ms: oldest(catch_up).and_then(|age| u64::try_from(age.as_millis()).ok()),
+        max_age_ms: spec.max_age.and_then(|age| u64::try_from(age.get().as_millis()).ok()),
         max_builds: u64::from(spec.max_builds),
     });
     // Nothing is read ahead for one that is suspended.

@@ -1,52 +1,23 @@
 //! `GitHubStatus`: one pod that tells GitHub.
 
-use super::{
-    Kind,
-    targets::{TargetPods, json, small, target_children, target_status},
-};
-use crate::{
-    KeyError,
-    children::{Child, Means},
-    reconcile::{Around, Figures},
-};
-use crds::{GitHubStatus, MasterRef};
-use feed::http::token::Right;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use serde_json::Value;
+use super::targets::{Sender, TargetPods};
+use crds::{GitHubStatus, MasterRef, TargetStatus};
 
-impl Kind for GitHubStatus {
+impl Sender for GitHubStatus {
     const COMPONENT: &'static str = "github";
     const KIND: &'static str = "GitHubStatus";
-    const SENDS: bool = true;
 
-    fn master_ref(&self) -> Option<&MasterRef> {
-        Some(&self.spec.master_ref)
+    fn master(&self) -> &MasterRef {
+        &self.spec.master_ref
     }
 
-    fn children(&self, around: &Around, means: &Means<'_>) -> Result<Vec<Child>, KeyError> {
-        let pods = TargetPods {
-            spec: json(&self.spec),
-            pod: self.spec.pod.as_ref(),
-            egress: self.spec.egress.as_ref(),
-            peer: super::port_of(&self.spec.base_url),
-            port: None,
-            program: None,
-            replicas: Some(1),
-            rights: &[Right::Read, Right::Consume],
-            resources: small(),
-        };
-        target_children(self, &pods, around, means)
+    fn said(&self) -> Option<&TargetStatus> {
+        self.status.as_ref()
     }
 
-    fn conditions(&self) -> &[Condition] {
-        self.status.as_ref().map_or(&[], |status| &status.conditions)
-    }
-
-    fn present_status(&self) -> Value {
-        json(&self.status)
-    }
-
-    fn status(&self, conditions: &[Condition], _: &Around, figures: Option<&Figures>) -> Value {
-        target_status(self, conditions, figures, self.status.as_ref())
+    fn pods(&self) -> TargetPods<'_> {
+        let spec = &self.spec;
+        let peer = super::port_of(&spec.base_url);
+        TargetPods::sending(spec, (spec.pod.as_ref(), spec.egress.as_ref()), peer)
     }
 }

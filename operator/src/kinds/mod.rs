@@ -29,8 +29,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::fmt::Debug;
 
-/// A kind of resource.
-pub(crate) trait Kind:
+/// What all our resources are to a client of the API server.
+pub(crate) trait Manifest:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Clone
     + Debug
@@ -40,6 +40,22 @@ pub(crate) trait Kind:
     + Sync
     + 'static
 {
+}
+
+impl<R> Manifest for R where
+    R: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// A kind of resource.
+pub(crate) trait Kind: Manifest {
     /// Part of names and labels: `feed`, `web`, `mail`, ….
     const COMPONENT: &'static str;
     /// The kind's name.

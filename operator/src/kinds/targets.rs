@@ -1,6 +1,6 @@
 //! What all targets have in common.
 
-use super::Kind;
+use super::{Kind, Manifest};
 use crate::{
     KeyError,
     children::{
@@ -8,16 +8,16 @@ use crate::{
         network_policy, pod_monitor, service_account, token_secret,
     },
     names,
-    reconcile::{Around, Figures},
+    reconcile::{Around, Figures, Problem},
 };
-use crds::{Egress, PodSettings};
+use crds::{Egress, MasterRef, PodSettings, TargetStatus};
 use feed::http::token::Right;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 /// What a target's pods are to be.
-pub(super) struct TargetPods<'a> {
+pub(crate) struct TargetPods<'a> {
     /// The spec, as pods read it.
     pub spec: Value,
     /// The resource's settings of pods.
@@ -36,6 +36,79 @@ pub(super) struct TargetPods<'a> {
     pub rights: &'a [Right],
     /// Requests and limits, unless the resource says others.
     pub resources: Value,
+}
+
+impl<'a> TargetPods<'a> {
+    /// One pod that sends to a peer at this port, if it is known.
+    pub fn sending(
+        spec: &impl Serialize,
+        (pod, egress): (Option<&'a PodSettings>, Option<&'a Egress>),
+        peer: Option<u16>,
+    ) -> Self {
+        Self {
+            spec: json(spec),
+            pod,
+            egress,
+            peer,
+            program: None,
+            port: None,
+            replicas: Some(1),
+            rights: &[Right::Read, Right::Consume],
+            resources: small(),
+        }
+    }
+}
+
+/// A kind of target that sends: one pod with a place in the journal.
+pub(crate) trait Sender: Manifest {
+    /// See [`Kind::COMPONENT`].
+    const COMPONENT: &'static str;
+    /// See [`Kind::KIND`].
+    const KIND: &'static str;
+
+    /// The Master that it tells about.
+    fn master(&self) -> &MasterRef;
+
+    /// What was said of it before.
+    fn said(&self) -> Option<&TargetStatus>;
+
+    /// Its pod.
+    fn pods(&self) -> TargetPods<'_>;
+
+    /// See [`Kind::problems`].
+    fn faults(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+}
+
+impl<T: Sender> Kind for T {
+    const COMPONENT: &'static str = <T as Sender>::COMPONENT;
+    const KIND: &'static str = <T as Sender>::KIND;
+    const SENDS: bool = true;
+
+    fn master_ref(&self) -> Option<&MasterRef> {
+        Some(self.master())
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.faults()
+    }
+
+    fn children(&self, around: &Around, means: &Means<'_>) -> Result<Vec<Child>, KeyError> {
+        target_children(self, &self.pods(), around, means)
+    }
+
+    fn conditions(&self) -> &[Condition] {
+        self.said().map_or(&[], |status| &status.conditions)
+    }
+
+    fn present_status(&self) -> Value {
+        json(&self.said())
+    }
+
+    fn status(&self, conditions: &[Condition], _: &Around, figures: Option<&Figures>) -> Value {
+        target_status(self, conditions, figures, self.said())
+    }
 }
 
 /// The objects of a target; none without a Master, for there is no feed then.
@@ -95,7 +168,7 @@ pub(crate) fn feed_url(namespace: &str, name: &str) -> String {
 }
 
 /// What a target that sends usually needs: it holds some records and templates.
-pub(super) fn small() -> Value {
+fn small() -> Value {
     json!({
         "requests": { "cpu": "10m", "memory": "32Mi" },
         "limits": { "memory": "128Mi" },
@@ -103,11 +176,11 @@ pub(super) fn small() -> Value {
 }
 
 /// The status of a target that sends.
-pub(super) fn target_status<K: Kind>(
+fn target_status<K: Kind>(
     resource: &K,
     conditions: &[Condition],
     figures: Option<&Figures>,
-    before: Option<&crds::TargetStatus>,
+    before: Option<&TargetStatus>,
 ) -> Value {
     // Figures that are not known now are what they were.
     let mut status = before.cloned().unwrap_or_default();

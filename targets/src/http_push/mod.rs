@@ -4,14 +4,14 @@ mod send;
 
 use crate::{
     About, BuildError, Preview,
-    packets::{Choice, Composer, Packets, Settings, State},
+    packets::{Maker, Packets, Settings, State},
 };
 use crds::HttpPushSpec;
 use delivery::{
     BatchOptions, BatchTarget, ComposeError, SendError, Taken,
     budget::{Budgets, Limit},
 };
-use model::{Build, Event, Record};
+use model::{Build, Record};
 use send::Poster;
 use std::fmt;
 use tokio::sync::watch;
@@ -38,12 +38,10 @@ impl fmt::Debug for Secrets {
 /// The target of one `HttpPush`.
 #[derive(Debug)]
 pub struct HttpPush {
-    choice: Choice,
-    composer: Composer,
+    maker: Maker,
     poster: Poster,
     options: BatchOptions,
     limits: Vec<Limit>,
-    about: watch::Receiver<About>,
 }
 
 impl HttpPush {
@@ -63,12 +61,10 @@ impl HttpPush {
             debug: spec.debug,
         };
         Ok(Self {
-            choice: Choice::new(&settings),
-            composer: Composer::new(&settings),
+            maker: Maker::new(&settings, about),
             poster: Poster::new(spec, secrets)?,
             options: driven(spec),
             limits: crate::about::limits(spec.rate_limit.as_ref()),
-            about,
         })
     }
 
@@ -84,21 +80,7 @@ impl HttpPush {
 
     /// The packets that a finished build would become, numbered from 1.
     pub fn preview(&self, build: &Build) -> Vec<Preview> {
-        let event = Event::BuildFinished { build: Box::new(build.clone()) };
-        let about = self.about.borrow();
-        if !self.choice.wants(&event, &about) {
-            return vec![Preview::nothing("not one of its builders, or on its black list")];
-        }
-        let packets = self.composer.readable(&event, build.complete_at, &about);
-        packets
-            .into_iter()
-            .map(|(title, body)| Preview {
-                why: "selected".to_owned(),
-                to: vec![self.poster.place()],
-                title,
-                body,
-            })
-            .collect()
+        self.maker.preview(build, &self.poster.place())
     }
 }
 
@@ -124,7 +106,7 @@ impl BatchTarget for HttpPush {
     }
 
     fn decide(&self, record: &Record) -> bool {
-        self.choice.wants(&record.event, &self.about.borrow())
+        self.maker.wants(record)
     }
 
     fn load(&self, bytes: Option<&[u8]>) -> Result<State, String> {
@@ -136,7 +118,7 @@ impl BatchTarget for HttpPush {
     }
 
     fn compose(&self, state: &mut State, record: &Record) -> Result<Packets, ComposeError> {
-        Ok(self.composer.packets(state, record, &self.about.borrow()))
+        Ok(self.maker.packets(state, record))
     }
 
     fn size(&self, item: &Packets) -> usize {

@@ -5,11 +5,11 @@ mod send;
 
 use crate::{
     About, BuildError, Preview,
-    packets::{Choice, Composer, Packets, Settings, State},
+    packets::{Maker, Packets, Settings, State},
 };
 use crds::StatusPushSpec;
 use delivery::{BatchOptions, BatchTarget, ComposeError, SendError, Taken};
-use model::{Build, Event, Record};
+use model::{Build, Record};
 use send::Program;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -21,11 +21,9 @@ const BYTES: usize = 4 << 20;
 /// The target of one `StatusPush`.
 #[derive(Debug)]
 pub struct StatusPush {
-    choice: Choice,
-    composer: Composer,
+    maker: Maker,
     program: Program,
     options: BatchOptions,
-    about: watch::Receiver<About>,
 }
 
 impl StatusPush {
@@ -42,11 +40,9 @@ impl StatusPush {
             debug: false,
         };
         Ok(Self {
-            choice: Choice::new(&settings),
-            composer: Composer::new(&settings),
+            maker: Maker::new(&settings, about),
             program: Program::new(&spec.command, spec.answer_timeout.get())?,
             options: driven(spec),
-            about,
         })
     }
 
@@ -58,21 +54,7 @@ impl StatusPush {
 
     /// The packets that a finished build would become, numbered from 1.
     pub fn preview(&self, build: &Build) -> Vec<Preview> {
-        let event = Event::BuildFinished { build: Box::new(build.clone()) };
-        let about = self.about.borrow();
-        if !self.choice.wants(&event, &about) {
-            return vec![Preview::nothing("not one of its builders, or on its black list")];
-        }
-        let packets = self.composer.readable(&event, build.complete_at, &about);
-        packets
-            .into_iter()
-            .map(|(title, body)| Preview {
-                why: "selected".to_owned(),
-                to: vec![self.program.words()],
-                title,
-                body,
-            })
-            .collect()
+        self.maker.preview(build, &self.program.words())
     }
 }
 
@@ -105,7 +87,7 @@ impl BatchTarget for StatusPush {
     }
 
     fn decide(&self, record: &Record) -> bool {
-        self.choice.wants(&record.event, &self.about.borrow())
+        self.maker.wants(record)
     }
 
     fn load(&self, bytes: Option<&[u8]>) -> Result<State, String> {
@@ -117,7 +99,7 @@ impl BatchTarget for StatusPush {
     }
 
     fn compose(&self, state: &mut State, record: &Record) -> Result<Packets, ComposeError> {
-        Ok(self.composer.packets(state, record, &self.about.borrow()))
+        Ok(self.maker.packets(state, record))
     }
 
     fn size(&self, item: &Packets) -> usize {
