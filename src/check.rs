@@ -2,11 +2,9 @@
 //! Sends nothing.
 
 use crate::{
+    asked::{self, Asked, make},
     cli::Check,
-    demo,
     fail::Failure,
-    plan::{self, MasterPlan},
-    running::{self, StartError, about::about, make},
     standalone,
 };
 use crds::{
@@ -14,112 +12,55 @@ use crds::{
     manifest::{LoadOptions, Resource},
     secrets::{Secret, SecretSource},
 };
-use feed::{Feed, Item, SnapshotLimits};
-use master::PlayOptions;
-use model::{Build, World};
+use model::Build;
 use std::{fmt::Write as _, path::Path};
-use targets::{About, Preview};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use targets::Preview;
 
 /// Validates, and prints what would be said.
 ///
 /// # Errors
 /// [`Failure`] when a manifest can't be used.
 pub async fn check(arguments: Check) -> Result<(), Failure> {
-    let options = LoadOptions { without_secrets: true, ..LoadOptions::default() };
+    let options = LoadOptions {
+        without_secrets: true,
+        without_masters: arguments.builds.feed.is_some(),
+        ..LoadOptions::default()
+    };
     let manifests = standalone::load(&arguments.manifests, &options)?;
-    let plans = plan::plan(manifests.documents)?;
     let (mut text, mut failures) = (String::new(), Vec::new());
-    let mut demo = None;
-    for plan in &plans {
-        let known = match &arguments.data {
-            Some(data) => journaled(plan, data, arguments.builds).await?,
-            None => None,
+    for asked in asked::ask(manifests.documents, &manifests.secrets, &arguments.builds).await? {
+        let about = match asked.builds.as_slice() {
+            [one] => {
+                format!("{} build {}/{}", asked.whose, one.builder.name, one.number)
+            }
+            several => format!("{} last {} builds", asked.whose, several.len()),
         };
-        let (origin, (world, builds)) = match (&known, &demo) {
-            (Some(known), _) => ("the journal's", known),
-            (None, Some(played)) => ("the demo's", played),
-            (None, None) => ("the demo's", &*demo.insert(recorded(arguments.builds).await?)),
-        };
-        let _ = writeln!(
-            text,
-            "Master {}: {}; asked about {origin} last {} builds",
-            plan.name,
-            numbers(plan),
-            builds.len(),
-        );
-        say(&mut text, &mut failures, plan, &manifests.secrets, world, builds);
+        let _ = writeln!(text, "Master {}: {}; asked about {about}", asked.name, numbers(&asked));
+        say(&mut text, &mut failures, &asked, &manifests.secrets).await;
+        asked.feed.close().await;
     }
     crate::say(&text)?;
     // What can be said is said first.
     if failures.is_empty() { Ok(()) } else { Err(Failure::Other(failures.join("\n"))) }
 }
 
-/// The last builds of the journal in the data folder; `None` where there are none.
-async fn journaled(
-    plan: &MasterPlan,
-    data: &Path,
-    builds: usize,
-) -> Result<Option<(World, Vec<Build>)>, Failure> {
-    if !data.join(plan.folder()).is_dir() {
-        return Ok(None);
-    }
-    let feed = running::open(plan, data, feed::Metrics::default(), None).await?;
-    let last = last(&feed, builds).await?;
-    Ok((!last.1.is_empty()).then_some(last))
-}
-
-/// The last builds of the demo's recording.
-async fn recorded(builds: usize) -> Result<(World, Vec<Build>), Failure> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::Other(format!("the recording can't be played: {error}"))
-    };
-    let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
-    let feed =
-        Feed::open(folder.path(), feed::Options::default()).map_err(|error| failed(&error))?;
-    let mut follower = feed.follow(feed.head());
-    let cancel = CancellationToken::new();
-    let options = PlayOptions { preload_loops: 1, ..PlayOptions::default() };
-    let player =
-        tokio::spawn(master::play(demo::recording()?, options, feed.ingest(), cancel.clone()));
-    // The past is there once the play is live.
-    loop {
-        if let Item::State(state) = follower.next().await
-            && state.kind == master::StateKind::Live
-        {
-            break;
-        }
-    }
-    let last = last(&feed, builds).await;
-    cancel.cancel();
-    let _ = player.await;
-    last
-}
-
-async fn last(feed: &Feed, builds: usize) -> Result<(World, Vec<Build>), Failure> {
-    let limits = SnapshotLimits { builds_per_builder: builds, builds_total: builds, changes: 0 };
-    let snapshot =
-        feed.snapshot(limits).await.map_err(|error| Failure::Other(error.to_string()))?;
-    Ok((snapshot.world, snapshot.builds))
-}
-
-fn say(
-    text: &mut String,
-    failures: &mut Vec<String>,
-    plan: &MasterPlan,
-    secrets: &SecretSource,
-    world: &World,
-    builds: &[Build],
-) {
-    let about = about(world.clone(), &plan.links()).fixed();
-    for resource in &plan.targets {
-        match previewer(resource, &plan.namespace, secrets, about.clone()) {
-            Ok(preview) => each(text, resource, builds, preview),
+async fn say(text: &mut String, failures: &mut Vec<String>, asked: &Asked, secrets: &SecretSource) {
+    for resource in &asked.targets {
+        let (resource, secrets) = unsent(resource, secrets);
+        let (about, feed) = (asked.about.clone(), asked.feed.clone());
+        match make(&resource, &asked.namespace, &secrets, about, feed, true) {
+            Ok(Some(target)) => {
+                let _ = writeln!(text, "\n{} {}", resource.kind(), resource.name());
+                for build in &asked.builds {
+                    let said = target.preview(build).await;
+                    said.iter().for_each(|said| each(text, build, said));
+                }
+            }
+            Ok(None) => {}
             Err(failure) => failures.push(failure.to_string()),
         }
     }
-    for page in &plan.pages {
+    for page in &asked.pages {
         let name = page.metadata.name.as_deref().unwrap_or_default();
         let mut spec = page.spec.clone();
         for folder in elsewhere(&mut spec) {
@@ -134,40 +75,20 @@ fn say(
     }
 }
 
-/// What a target would say of a build.
-type Previewer = Box<dyn Fn(&Build) -> Vec<Preview>>;
-
-/// Makes the target that a resource describes, to be asked only: credentials that are not at hand
-/// are stood in for, and certificates left out.
-fn previewer(
-    resource: &Resource,
-    namespace: &str,
-    secrets: &SecretSource,
-    about: watch::Receiver<About>,
-) -> Result<Previewer, StartError> {
-    Ok(match resource.clone() {
-        Resource::MailNotifier(mut mail) => {
-            let secrets = stand_in(secrets, mail.spec.smtp_password_secret_ref.as_ref());
+/// A resource that is asked only: credentials that are not at hand are stood in for, and certificates
+/// left out.
+fn unsent(resource: &Resource, secrets: &SecretSource) -> (Resource, SecretSource) {
+    let mut resource = resource.clone();
+    let given = match &mut resource {
+        Resource::MailNotifier(mail) => {
             mail.spec.ca_secret_ref = None;
-            let target = make::mail(namespace, &mail, &secrets, about)?;
-            Box::new(move |build| target.preview(build))
+            mail.spec.smtp_password_secret_ref.as_ref()
         }
-        Resource::HttpPush(mut push) => {
-            let secrets = stand_in(secrets, push.spec.authorization_secret_ref.as_ref());
+        Resource::HttpPush(push) => {
             push.spec.ca_secret_ref = None;
-            let target = make::http_push(&push, &secrets, about)?;
-            Box::new(move |build| target.preview(build))
+            push.spec.authorization_secret_ref.as_ref()
         }
-        Resource::StatusPush(push) => {
-            let target = make::status_push(&push, about)?;
-            Box::new(move |build| target.preview(build))
-        }
-        Resource::GerritPush(push) => {
-            // Nothing can stand in for a key.
-            let target = make::gerrit_unsent(&push, about)?;
-            Box::new(move |build| target.preview(build))
-        }
-        Resource::GitHubStatus(mut github) => {
+        Resource::GitHubStatus(github) => {
             let spec = &mut github.spec;
             spec.ca_secret_ref = None;
             // GitHub is asked nothing, so a token will do for an App.
@@ -176,19 +97,19 @@ fn previewer(
                 let key = app.private_key_secret_ref.key;
                 spec.token_secret_ref = Some(crds::SecretKeyRef { name, key });
             }
-            let secrets = stand_in(secrets, spec.token_secret_ref.as_ref());
-            let target = make::github(&github, &secrets, about)?;
-            Box::new(move |build| target.preview(build))
+            spec.token_secret_ref.as_ref()
         }
-        Resource::Master(_) | Resource::WebStatus(_) => Box::new(|_| Vec::new()),
-    })
+        _ => None,
+    };
+    let secrets = stand_in(secrets, given);
+    (resource, secrets)
 }
 
-/// How many resources of each kind a plan has: `1 WebStatus, 2 MailNotifier`.
-fn numbers(plan: &MasterPlan) -> String {
-    let pages = (!plan.pages.is_empty()).then_some(("WebStatus", plan.pages.len()));
+/// How many resources of each kind there are: `1 WebStatus, 2 MailNotifier`.
+fn numbers(asked: &Asked) -> String {
+    let pages = (!asked.pages.is_empty()).then_some(("WebStatus", asked.pages.len()));
     let mut numbers: Vec<(&str, usize)> = pages.into_iter().collect();
-    for kind in plan.targets.iter().map(Resource::kind) {
+    for kind in asked.targets.iter().map(Resource::kind) {
         match numbers.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, number)) => *number += 1,
             None => numbers.push((kind, 1)),
@@ -223,29 +144,16 @@ fn stand_in(secrets: &SecretSource, reference: Option<&crds::SecretKeyRef>) -> S
     all
 }
 
-fn each(
-    text: &mut String,
-    resource: &Resource,
-    builds: &[Build],
-    preview: impl Fn(&Build) -> Vec<Preview>,
-) {
-    let _ = writeln!(text, "\n{} {}", resource.kind(), resource.name());
-    for build in builds {
-        for said in preview(build) {
-            let what = build.outcome.map_or("running", model::Outcome::word);
-            let _ = writeln!(
-                text,
-                "  {} build {} ({what}): {}",
-                build.builder.name, build.number, said.why
-            );
-            if said.to.is_empty() {
-                continue;
-            }
-            let _ = writeln!(text, "    to       {}", said.to.join(", "));
-            let _ = writeln!(text, "    title    {}", said.title);
-            for line in said.body.lines() {
-                let _ = writeln!(text, "    | {line}");
-            }
-        }
+fn each(text: &mut String, build: &Build, said: &Preview) {
+    let what = build.outcome.map_or("running", model::Outcome::word);
+    let _ =
+        writeln!(text, "  {} build {} ({what}): {}", build.builder.name, build.number, said.why);
+    if said.to.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "    to       {}", said.to.join(", "));
+    let _ = writeln!(text, "    title    {}", said.title);
+    for line in said.body.lines() {
+        let _ = writeln!(text, "    | {line}");
     }
 }

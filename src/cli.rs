@@ -1,6 +1,9 @@
 //! The command line: what can be said to the program.
 
+mod asked;
 mod label;
+
+pub use asked::{BuildName, Builds, Check, Test};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
 use feed::http::token::Right;
@@ -46,6 +49,8 @@ pub enum Command {
     Demo(Demo),
     /// Validate manifests and print what each target would say of the last builds; sends nothing.
     Check(Check),
+    /// Send one real message of each target, about one build.
+    Test(Test),
     /// Print the custom resource definitions as YAML.
     Crds,
     /// Copy this program to a file, for a pod whose image is another.
@@ -65,6 +70,7 @@ impl Command {
             Self::Token(_) => "token",
             Self::Demo(_) => "demo",
             Self::Check(_) => "check",
+            Self::Test(_) => "test",
             Self::Crds => "crds",
             Self::Copy(_) => "copy",
         }
@@ -91,10 +97,16 @@ pub enum LogFormat {
 #[derive(Args, Clone, Debug)]
 pub struct Manifests {
     /// A manifest or a folder of manifests (`*.yaml`, `*.yml`, `*.json`); may be repeated.
-    #[arg(short = 'f', long = "file", value_name = "FILE_OR_DIR", required = true)]
+    #[arg(
+        short = 'f',
+        long = "file",
+        value_name = "FILE_OR_DIR",
+        required = true,
+        env = "BUILDBOT_STATUS_FILE"
+    )]
     pub files: Vec<PathBuf>,
     /// A folder with the Secrets: `DIR/NAME/KEY` is a file.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "BUILDBOT_STATUS_SECRETS")]
     pub secrets: Option<PathBuf>,
 }
 
@@ -137,20 +149,6 @@ pub struct Demo {
     pub speed: f64,
     #[command(flatten)]
     pub serving: Serving,
-}
-
-/// `check`.
-#[derive(Args, Debug)]
-pub struct Check {
-    #[command(flatten)]
-    pub manifests: Manifests,
-    /// The data folder of a standalone that ran: its last builds are used. Without it, or
-    /// without builds in it, recorded builds are used.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// How many of the last builds each target is asked about.
-    #[arg(long, default_value_t = 5)]
-    pub builds: usize,
 }
 
 /// `feed`.
@@ -372,10 +370,16 @@ pub enum Deliveries {
 #[group(required = true, multiple = true)]
 pub struct Journal {
     /// The feed's address, such as `http://127.0.0.1:9465/`.
-    #[arg(long = "feed", value_name = "URL", requires = "token_file", conflicts_with = "data")]
+    #[arg(
+        long = "feed",
+        value_name = "URL",
+        requires = "token_file",
+        conflicts_with = "data",
+        env = "BUILDBOT_STATUS_FEED"
+    )]
     pub url: Option<String>,
     /// The file with a token for it, with the right `manage` or to the consumer.
-    #[arg(long, value_name = "FILE", requires = "url")]
+    #[arg(long, value_name = "FILE", requires = "url", env = "BUILDBOT_STATUS_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
     /// The data folder of a standalone or feed that does not run.
     #[arg(long, value_name = "DIR")]

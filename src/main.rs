@@ -3,6 +3,7 @@
 //! `buildbot-status demo` shows all of it with nothing else installed;
 //! `buildbot-status standalone -f FILE` runs manifests beside a real master.
 
+mod asked;
 mod check;
 mod cli;
 mod deliveries;
@@ -13,6 +14,7 @@ mod health;
 mod operator;
 mod plan;
 mod running;
+mod send_test;
 mod standalone;
 mod target;
 mod telemetry;
@@ -56,6 +58,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Standalone(arguments) => standalone::standalone(arguments).await,
             Command::Demo(arguments) => demo::demo(arguments).await,
             Command::Check(arguments) => check::check(arguments).await,
+            Command::Test(arguments) => send_test::send_test(arguments).await,
             Command::Feed(arguments) => feed::feed(arguments).await,
             Command::Operator(arguments) => operator::operator(arguments).await,
             Command::Target(arguments) => target::target(arguments).await,

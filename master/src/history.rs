@@ -42,18 +42,29 @@ pub(crate) async fn load(
             changes(&client, change, most, &sink).await?;
         }
     }
-    let mut rest = Vec::new();
-    for (builder, mut build) in std::mem::take(&mut loader.held) {
-        build.previous = client.outcome_before(builder.0, build.number).await?;
-        rest.push(build);
-    }
-    rest.sort_by_key(|build| std::cmp::Reverse(build.id));
+    let rest = loader.rest(&client).await?;
     let _ = sink.send(Observation::History { builds: rest, below: BuildId(0) }).await;
     Ok(())
 }
 
+/// The builds of these rows, newest first, with all that belongs to them.
+pub(crate) async fn whole_of(client: &Client, rows: Vec<Build>) -> Result<Vec<Build>, ClientError> {
+    let (mut sets, mut loader, mut builds) = (Sets::default(), Loader::default(), Vec::new());
+    for rows in rows.chunks(BATCH) {
+        let ids: Vec<BuildId> = rows.iter().map(|row| row.id).collect();
+        let whole = read(client, &ids, &mut sets).await?;
+        builds.extend(whole.into_iter().filter_map(|build| loader.take(build)));
+    }
+    builds.extend(loader.rest(client).await?);
+    Ok(builds)
+}
+
 /// Own rows of finished builds below a key, newest first.
-async fn list(client: &Client, below: BuildId, most: usize) -> Result<Vec<Build>, ClientError> {
+pub(crate) async fn list(
+    client: &Client,
+    below: BuildId,
+    most: usize,
+) -> Result<Vec<Build>, ClientError> {
     let (mut rows, mut below) = (Vec::new(), below.0);
     while rows.len() < most {
         let limit = PAGE.min(most - rows.len());
@@ -199,6 +210,17 @@ impl Loader {
         newer.previous = outcome;
         newer.changes = cut(std::mem::take(&mut newer.changes), std::iter::once(&heads));
         Some(newer)
+    }
+
+    /// Each builder's oldest build, for which the master is asked what was before.
+    async fn rest(&mut self, client: &Client) -> Result<Vec<Build>, ClientError> {
+        let mut rest = Vec::new();
+        for (builder, mut build) in std::mem::take(&mut self.held) {
+            build.previous = client.outcome_before(builder.0, build.number).await?;
+            rest.push(build);
+        }
+        rest.sort_by_key(|build| std::cmp::Reverse(build.id));
+        Ok(rest)
     }
 
     /// Below which key loading goes on if it is interrupted after `read`.

@@ -3,7 +3,7 @@
 //! A master offers frames on a websocket with no replay, and REST answers. This crate makes
 //! complete events of both, each once, whatever was cut, killed or repeated in between, and
 //! hands them to a [`Sink`] (the feed's journal). [`run`] follows a real master for ever,
-//! [`play`] a recorded one.
+//! [`play`] a recorded one; [`once`] reads some builds and leaves.
 //!
 //! ```
 //! use master::{LogChunk, Settings};
@@ -23,6 +23,7 @@ mod frames;
 mod history;
 mod logs;
 mod metrics;
+mod once;
 mod raw;
 mod recorded;
 mod settings;
@@ -39,6 +40,7 @@ pub use error::ClientError;
 pub use figures::Figures;
 pub use logs::{LogChunk, LogSource, Watch, WatchGuard};
 pub use metrics::Metrics;
+pub use once::{OnceError, Wanted, once};
 pub use recorded::{PlayOptions, Recording, RecordingError, play};
 pub use settings::{Login, Settings};
 pub use sink::{Batch, Dirty, Fingerprint, Known, Sink, SinkError};

@@ -40,6 +40,14 @@ impl Origin {
         }
     }
 
+    /// A client of the master that a plan names.
+    ///
+    /// # Errors
+    /// [`StartError`] names the setting or Secret that can't be used.
+    pub fn client(plan: &MasterPlan, secrets: &SecretSource) -> Result<Client, StartError> {
+        connected(plan, &settings(plan, secrets)?)
+    }
+
     /// The same with its settings checked, as they are now.
     pub(super) fn ready(
         &self,
@@ -54,11 +62,7 @@ impl Origin {
             Self::Master => {
                 let mut settings = settings(plan, secrets)?;
                 settings.metrics = figures.clone();
-                let client = Client::new(&settings).map_err(|error| StartError::Settings {
-                    kind: "Master",
-                    name: plan.name.clone(),
-                    reason: error.to_string(),
-                })?;
+                let client = connected(plan, &settings)?;
                 Ok(Ready::Master(client, Box::new(settings)))
             }
         }
@@ -83,6 +87,14 @@ impl Ready {
             }
         }
     }
+}
+
+fn connected(plan: &MasterPlan, settings: &Settings) -> Result<Client, StartError> {
+    Client::new(settings).map_err(|error| StartError::Settings {
+        kind: "Master",
+        name: plan.name.clone(),
+        reason: error.to_string(),
+    })
 }
 
 fn settings(plan: &MasterPlan, secrets: &SecretSource) -> Result<Settings, StartError> {

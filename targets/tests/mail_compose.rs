@@ -6,7 +6,7 @@ mod support;
 use delivery::{ComposeError, Target};
 use model::{Build, Event, Outcome, Record};
 use serde_json::{Value, json};
-use support::{about, build, facts, finished, mail_spec, record};
+use support::{about, build, facts, finished, mail_spec, previews, record};
 use targets::mail::{Mail, Message, Secrets};
 
 fn mail(more: &Value) -> Mail {
@@ -25,7 +25,7 @@ fn text(more: &Value, record: &Record) -> String {
 }
 
 fn body(more: &Value, build: &Build) -> String {
-    let preview = mail(more).preview(build).remove(0);
+    let preview = previews(&mail(more), build).remove(0);
     assert!(preview.why.starts_with("mode "), "{}", preview.why);
     preview.body
 }
@@ -86,7 +86,7 @@ fn m02_m03_only_selected_builds_that_match_a_mode_are_mailed_about() {
         let wanted = mail(&more).decide(&finished(name));
         assert_eq!(wanted, expected, "{more} {name}");
         // The preview says the same; owners such as `alice` have no address here.
-        let preview = mail(&more).preview(&build(name)).remove(0);
+        let preview = previews(&mail(&more), &build(name)).remove(0);
         assert_eq!(preview.why.starts_with("mode "), expected, "{more} {name}: {}", preview.why);
     }
     let started = Event::BuildStarted { build: Box::new(build("failure")) };

@@ -14,7 +14,7 @@ use std::{
     path::Path,
     process::{Command, Stdio},
 };
-use support::{about, build, facts, finished, mail_spec, record};
+use support::{about, build, facts, finished, mail_spec, previews, record};
 use targets::mail::{Facts, Mail, Secrets, Tail, Tails};
 
 fn mail(more: &Value) -> Mail {
@@ -93,9 +93,9 @@ fn m04_patches_of_a_try_build_are_attached_unless_that_is_not_wanted() {
 #[test]
 fn m04_a_patch_that_the_master_does_not_tell_is_the_log_of_the_source_step() {
     let more = json!({ "mode": "all", "addLogs": ["patch"] });
-    let preview = mail(&more).preview(&build("patch")).remove(0);
+    let preview = previews(&mail(&more), &build("patch")).remove(0);
     assert!(preview.body.ends_with("[attached: source patch 0, git.patch]\n"), "{}", preview.body);
-    let without = mail(&json!({ "mode": "all", "addPatch": false })).preview(&build("patch"));
+    let without = previews(&mail(&json!({ "mode": "all", "addPatch": false })), &build("patch"));
     assert!(!without[0].body.contains("[attached"), "{}", without[0].body);
 }
 
@@ -271,12 +271,12 @@ fn m08_templates_see_the_ends_of_logs() {
 #[test]
 fn m04_a_preview_names_what_would_be_attached() {
     let more = json!({ "mode": "all", "addLogs": ["stdio", "outcome.notes"] });
-    let preview = mail(&more).preview(&build("failure")).remove(0);
+    let preview = previews(&mail(&more), &build("failure")).remove(0);
     let last = preview.body.lines().last().unwrap();
     assert_eq!(
         last,
         "[attached: git.stdio, compile.stdio, test.stdio, outcome.stdio, outcome.notes]"
     );
-    let patch = mail(&json!({ "mode": "all" })).preview(&patched(&["diff"])).remove(0);
+    let patch = previews(&mail(&json!({ "mode": "all" })), &patched(&["diff"])).remove(0);
     assert!(patch.body.ends_with("[attached: source patch 0]\n"), "{}", patch.body);
 }

@@ -33,8 +33,10 @@ pub(crate) struct PodPlan<'a> {
     pub manifest: &'a Value,
     /// Names of the Secrets that the manifest refers to, each with its version if it is known.
     pub secrets: &'a BTreeMap<String, Option<String>>,
-    /// Arguments beside those that all pods have.
-    pub arguments: Vec<String>,
+    /// The feed that a reader reads.
+    pub feed: Option<String>,
+    /// The pages that a reader's messages link to.
+    pub pages: Option<&'a str>,
     /// The image of a program that runs in this program's pod: the container is of that image, and
     /// this program is copied into it.
     pub program: Option<&'a str>,
@@ -127,8 +129,8 @@ fn template(plan: &PodPlan<'_>, command: &str, mut volumes: Vec<Value>) -> Value
     let mut container = json!({
         "name": command,
         "image": settings.image,
-        "args": arguments(plan, command),
-        "env": environment(parent, settings),
+        "args": arguments(command),
+        "env": environment(plan),
         "ports": ports,
         "resources": pod.resources.clone().unwrap_or_else(|| plan.resources.clone()),
         "volumeMounts": mounts.clone(),
@@ -202,39 +204,43 @@ fn restricted() -> Value {
     })
 }
 
-fn arguments(plan: &PodPlan<'_>, command: &str) -> Vec<String> {
-    let mut arguments: Vec<String> = [
-        command,
-        "--file",
-        &format!("{MANIFEST}/manifest.yaml"),
-        "--secrets",
-        SECRETS,
-        "--metrics",
-        &format!("0.0.0.0:{METRICS_PORT}"),
-        "--wait",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    let more: Vec<String> = match command {
-        "feed" => vec![
+fn arguments(command: &str) -> Vec<String> {
+    let mut arguments = vec![
+        command.to_owned(),
+        "--metrics".to_owned(),
+        format!("0.0.0.0:{METRICS_PORT}"),
+        "--wait".to_owned(),
+    ];
+    if command == "feed" {
+        arguments.extend([
             "--data".to_owned(),
             DATA.to_owned(),
             "--listen".to_owned(),
             format!("0.0.0.0:{FEED_PORT}"),
             "--keys".to_owned(),
             ACCESS.to_owned(),
-        ],
-        _ => vec!["--token-file".to_owned(), format!("{ACCESS}/token")],
-    };
-    arguments.extend(more);
-    arguments.extend(plan.arguments.iter().cloned());
+        ]);
+    }
     arguments
 }
 
-fn environment(parent: &Parent, settings: &Settings) -> Vec<Value> {
-    let mut environment = vec![json!({ "name": "BUILDBOT_STATUS_LOG_FORMAT", "value": "json" })];
-    if let Some(endpoint) = &settings.pod_otlp_endpoint {
-        let name = format!("buildbot-status-{}", parent.component);
+/// What another command in the same pod finds as well: `kubectl exec … -- buildbot-status test`.
+fn environment(plan: &PodPlan<'_>) -> Vec<Value> {
+    let mut environment = vec![
+        json!({ "name": "BUILDBOT_STATUS_LOG_FORMAT", "value": "json" }),
+        json!({ "name": "BUILDBOT_STATUS_FILE", "value": format!("{MANIFEST}/manifest.yaml") }),
+        json!({ "name": "BUILDBOT_STATUS_SECRETS", "value": SECRETS }),
+    ];
+    if let Some(feed) = &plan.feed {
+        let token = format!("{ACCESS}/token");
+        environment.push(json!({ "name": "BUILDBOT_STATUS_FEED", "value": feed }));
+        environment.push(json!({ "name": "BUILDBOT_STATUS_TOKEN_FILE", "value": token }));
+    }
+    if let Some(pages) = plan.pages {
+        environment.push(json!({ "name": "BUILDBOT_STATUS_PAGES", "value": pages }));
+    }
+    if let Some(endpoint) = &plan.settings.pod_otlp_endpoint {
+        let name = format!("buildbot-status-{}", plan.parent.component);
         environment.push(json!({ "name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": endpoint }));
         environment.push(json!({ "name": "OTEL_SERVICE_NAME", "value": name }));
     }

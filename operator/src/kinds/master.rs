@@ -43,7 +43,8 @@ impl Kind for Master {
             pod: self.spec.pod.as_ref(),
             manifest: &manifest,
             secrets: &around.secrets,
-            arguments: Vec::new(),
+            feed: None,
+            pages: None,
             program: None,
             port: Some(("feed", FEED_PORT)),
             resources: object!({

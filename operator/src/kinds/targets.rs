@@ -124,17 +124,14 @@ pub(super) fn target_children<K: Kind>(
     let token = means.seeds.token(&master.uid, &consumer, K::KIND, pods.rights)?;
     let manifest = children::manifest(&parent, &pods.spec);
     let sends = pods.port.is_none();
-    let mut arguments = vec!["--feed".to_owned(), feed_url(&master.namespace, &master.name)];
-    if sends && let Some(url) = &around.pages {
-        arguments.extend(["--pages".to_owned(), url.clone()]);
-    }
     let plan = PodPlan {
         parent: &parent,
         settings: means.settings,
         pod: pods.pod,
         manifest: &manifest,
         secrets: &around.secrets,
-        arguments,
+        feed: Some(feed_url(&master.namespace, &master.name)),
+        pages: around.pages.as_deref().filter(|_| sends),
         program: pods.program,
         port: pods.port.map(|port| ("http", port)),
         resources: pods.resources.clone(),

@@ -317,15 +317,21 @@ impl Composer {
     }
 
     /// What [`Self::compose`] would make, for people.
-    pub fn preview(&self, facts: &Facts, addressed: &Addressed, site: &Site) -> Preview {
+    pub fn preview(
+        &self,
+        topic: Topic<'_>,
+        facts: &Facts,
+        addressed: &Addressed,
+        site: &Site,
+    ) -> Preview {
         let contexts: Vec<BuildContext> =
             facts.builds.iter().map(|build| BuildContext::new(build, site)).collect();
-        let text = self.text(Topic::Build, facts, &contexts, site);
+        let text = self.text(topic, facts, &contexts, site);
         let matched = facts.builds.iter().flat_map(|build| super::matching(&self.modes, build));
         let modes: Vec<String> = matched.map(|mode| format!("{mode:?}").to_lowercase()).collect();
         let nobody = if addressed.to.is_empty() { "; nobody would get it" } else { "" };
         let (patches, mut logs) = self.patches(&facts.builds, site);
-        logs.extend(self.logs(Topic::Build, &facts.builds, site));
+        logs.extend(self.logs(topic, &facts.builds, site));
         let patches = patches.into_iter().map(|(name, _)| name);
         let attached: Vec<String> = patches.chain(logs.into_iter().map(|log| log.name)).collect();
         let mut body = text.html.or(text.plain).unwrap_or_default();

@@ -24,7 +24,7 @@ const PATIENCE_MS: i64 = 600_000;
 impl Mail {
     /// Asks for all of it. Without a feed, the record is all there is.
     pub(super) async fn facts(&self, record: &Record) -> Result<Facts, SendError> {
-        let mut builds = match (&record.event, &self.feed) {
+        let builds = match (&record.event, &self.feed) {
             (Event::BuildFinished { build }, _) => vec![(**build).clone()],
             (Event::BuildsetCompleted { buildset }, Some(feed)) => {
                 let mut builds = builds_of(feed, buildset).await?;
@@ -33,6 +33,16 @@ impl Mail {
             }
             _ => Vec::new(),
         };
+        let late = Timestamp::now().0.saturating_mul(1000) - record.journaled_ms > PATIENCE_MS;
+        self.facts_of(builds, late).await
+    }
+
+    /// The same for these builds; `late` if logs that can't be read are waited for no longer.
+    pub(super) async fn facts_of(
+        &self,
+        mut builds: Vec<Build>,
+        late: bool,
+    ) -> Result<Facts, SendError> {
         let site = self.about.borrow().site.clone();
         let Some(feed) = &self.feed else {
             let tails = builds.iter().map(|build| self.no_tails(build)).collect();
@@ -47,7 +57,6 @@ impl Mail {
         builds.retain(|build| !matching(self.composer.modes(), build).is_empty());
         let asked = self.composer.recipients.asked(&builds);
         let known = lookup::users(feed, &asked).await.map_err(|error| unread(&error))?;
-        let late = Timestamp::now().0.saturating_mul(1000) - record.journaled_ms > PATIENCE_MS;
         let mut tails = Vec::new();
         for build in &builds {
             tails.push(self.tails(feed, build, &site, late).await?);

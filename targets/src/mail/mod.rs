@@ -147,19 +147,25 @@ impl Mail {
         }
     }
 
-    /// What would be sent about a build, now; as far as it follows from the build alone.
-    pub fn preview(&self, build: &Build) -> Vec<Preview> {
+    /// What would be sent about a build, now: with the feed, all of it as it would be sent; without,
+    /// as far as it follows from the build alone. A buildset's mail is as if the build were its only
+    /// one.
+    pub async fn preview(&self, build: &Build) -> Vec<Preview> {
         if !self.selection.build(build) {
             return vec![Preview::nothing("not one of its builders")];
         }
-        if matching(self.composer.modes(), build).is_empty() {
+        let facts = match self.facts_of(vec![build.clone()], true).await {
+            Ok(facts) => facts,
+            Err(error) => return vec![Preview::nothing(format!("can't be told now: {error}"))],
+        };
+        let matches = |build: &Build| !matching(self.composer.modes(), build).is_empty();
+        if !facts.builds.iter().any(matches) {
             return vec![Preview::nothing("no mode matches")];
         }
         let site = self.about.borrow().site.clone();
-        let builds = vec![build.clone()];
-        let facts = Facts { tails: vec![self.no_tails(build)], builds, ..Facts::default() };
+        let topic = if self.summary { Topic::Buildset(&build.buildset) } else { Topic::Build };
         let addressed = self.composer.recipients.of(&facts.builds, &facts.known);
-        vec![self.composer.preview(&facts, &addressed, &site)]
+        vec![self.composer.preview(topic, &facts, &addressed, &site)]
     }
 }
 

@@ -37,6 +37,12 @@ pub fn facts(mail: &targets::mail::Mail, record: &Record) -> targets::mail::Fact
     gathered.expect("nobody is asked without a feed").unwrap()
 }
 
+/// What `check` shows of a build where it has no feed.
+pub fn previews(mail: &targets::mail::Mail, build: &Build) -> Vec<targets::Preview> {
+    use futures_util::FutureExt as _;
+    mail.preview(build).now_or_never().expect("nobody is asked without a feed")
+}
+
 pub fn site() -> Site {
     Site {
         title: "Project".into(),
