@@ -15,6 +15,8 @@ pub(super) struct Draft {
     pub trusted: bool,
     /// How and when it ended.
     done: Option<Done>,
+    /// Whether it was read, or can't be: only frames of a whole life bring its properties.
+    read: bool,
     /// Whether it was read whole after its end.
     whole: bool,
     /// Its changes, back to the last success.
@@ -140,6 +142,7 @@ impl Assembler {
         let Build { steps, properties, .. } = whole;
         self.row(Build { steps: Vec::new(), properties: Properties::default(), ..whole }, false);
         let Some((draft, build)) = self.draft(id) else { return };
+        draft.read = true;
         if complete {
             // Nothing is set after the end: what REST has now is all there is.
             build.properties = properties;
@@ -157,12 +160,13 @@ impl Assembler {
     /// A build that cannot be read; `gone` if the master no longer has it.
     pub(super) fn vanished(&mut self, id: BuildId, gone: bool) {
         if let Some((draft, _)) = self.draft(id) {
+            draft.read = true;
             if draft.done.is_some() {
                 draft.whole = true;
                 return self.advance_build(id);
             }
             if !gone {
-                return;
+                return self.advance_build(id);
             }
             self.drafts.remove(&id);
             self.pending.remove(&id);
@@ -211,10 +215,18 @@ impl Assembler {
         let named = self.knows_builder(builder) & worker.is_none_or(|w| self.knows_worker(w));
         let Some(buildset) = self.buildset_of(request) else { return false };
         let Some((draft, _)) = self.draft(id) else { return false };
-        let Some(changes) = draft.changes.clone() else {
+        let (unread, stamps) = (!draft.trusted && !draft.read, draft.stamps);
+        let changes = draft.changes.clone();
+        if unread {
+            self.ask(Need::Build(id));
+        }
+        let Some(changes) = changes else {
             self.ask(Need::Changes(id));
             return false;
         };
+        if unread {
+            return false;
+        }
         // The master lists no changes where the build that this one repeats was a success.
         let bare: Vec<SourceStampId> = buildset
             .source_stamps
@@ -222,7 +234,7 @@ impl Assembler {
             .filter(|s| changes.iter().all(|c| c.codebase != s.codebase))
             .map(|s| s.id)
             .collect();
-        if buildset.rebuilt_build.is_some() && !draft.stamps && !bare.is_empty() {
+        if buildset.rebuilt_build.is_some() && !stamps && !bare.is_empty() {
             self.ask(Need::StampChanges(id, bare));
             return false;
         }

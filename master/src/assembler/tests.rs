@@ -219,6 +219,41 @@ fn state_read_after_a_gap_equals_what_rest_says() {
     journal.lists();
     journal.survey();
     journal.check_ordered();
+    for event in &journal.events {
+        if let Event::BuildStarted { build } = event {
+            assert!(!build.properties.0.is_empty(), "build {} begins without any", build.id);
+        }
+    }
+}
+
+#[test]
+fn a_build_that_is_found_while_it_runs_begins_once_its_properties_are_known() {
+    let build = CAPTURE.builds.values().next_back().unwrap();
+    let running = Build { outcome: None, complete_at: None, ..build.clone() };
+    let row = Build { steps: vec![], properties: Properties::default(), ..running.clone() };
+    for readable in [true, false] {
+        let mut journal = Journal::default();
+        journal.lists();
+        journal.see(Observation::Build { build: Box::new(row.clone()), frame: false });
+        assert!(
+            journal.events.iter().all(|event| event.key().0 != "build"),
+            "nothing is known yet"
+        );
+        while let Some(need) = journal.needs.pop_front() {
+            journal.see(match need {
+                Need::Build(_) if readable => Observation::Whole(Box::new(running.clone())),
+                Need::Build(_) => Observation::Unreadable(need),
+                need => CAPTURE.meet(need),
+            });
+        }
+        let mut started = journal.events.iter().filter_map(|event| match event {
+            Event::BuildStarted { build } => Some(&build.properties),
+            _ => None,
+        });
+        let known = if readable { &running.properties } else { &row.properties };
+        assert_eq!(started.next(), Some(known));
+        assert_eq!(started.next(), None);
+    }
 }
 
 #[test]
