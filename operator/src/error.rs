@@ -73,6 +73,15 @@ pub(crate) enum Error {
         /// Its name.
         name: String,
     },
+    /// The object was there with fields that can't be changed. It was deleted without its pods, which
+    /// the next one takes over.
+    #[error("{kind} {name:?} is made anew, since fields of it can't be changed")]
+    MadeAnew {
+        /// The object's kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// The API server did not do it now.
     #[error("{what}: {}", words(.source))]
     Api {
@@ -108,7 +117,7 @@ impl Error {
 
     /// Whether it may pass by itself, without a change of the resource or of another object.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Api { .. } | Self::NotLeader | Self::Keys(_))
+        matches!(self, Self::Api { .. } | Self::MadeAnew { .. } | Self::NotLeader | Self::Keys(_))
     }
 
     /// One word for figures and logs.
@@ -117,6 +126,7 @@ impl Error {
             Self::Refused { .. } => "refused",
             Self::Taken { .. } => "taken",
             Self::Api { .. } => "api",
+            Self::MadeAnew { .. } => "made-anew",
             Self::Keys(_) => "keys",
             Self::NotLeader => "not-leader",
             Self::Unreadable(_) => "unreadable",

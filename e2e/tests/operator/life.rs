@@ -6,8 +6,8 @@ use crate::world::{
 use crds::{Master, WebStatus};
 use e2e::wait_until;
 use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{ConfigMap, Secret, ServiceAccount},
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::{ConfigMap, Pod, Secret, ServiceAccount},
 };
 use kube::api::{DeleteParams, Patch, PatchParams};
 use operator::Settings;
@@ -99,6 +99,63 @@ async fn k02_an_operator_that_starts_again_applies_nothing() {
     .await;
     assert!(operator.figure("applies_total", "applied") < 0.5);
     assert_eq!(objects(&space).await, before);
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn k02_a_feed_that_never_started_is_replaced_when_its_settings_are_mended() {
+    let space = space("stuck").await;
+    let operator = Operator::start(space.client(), settings(&space));
+    space.apply(RESOURCES);
+    until_objects(&space, &OBJECTS).await;
+    // There are no nodes here, so no pod ever gets ready.
+    let first =
+        space.wait_for::<Pod>("buildbot-feed-main-0", "it is there", PATIENCE, |_| true).await;
+    let patch = json!({"spec": {"pod": {"nodeSelector": {"disk": "fast"}}}});
+    let masters = space.api::<Master>();
+    masters.patch("main", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    let mended = |pod: &Pod| {
+        pod.metadata.uid != first.metadata.uid
+            && pod.spec.as_ref().is_some_and(|spec| {
+                spec.node_selector.as_ref().is_some_and(|nodes| nodes.contains_key("disk"))
+            })
+    };
+    space.wait_for("buildbot-feed-main-0", "it is another one", PATIENCE, mended).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn k02_a_set_of_an_older_operator_is_made_anew_and_its_pod_stays() {
+    let space = space("older").await;
+    let operator = Operator::start(space.client(), settings(&space));
+    space.apply(RESOURCES);
+    until_objects(&space, &OBJECTS).await;
+    operator.stop().await;
+    let (name, params) = ("buildbot-feed-main", PatchParams::apply("buildbot-status-operator"));
+    let sets = space.api::<StatefulSet>();
+    let pod =
+        space.wait_for::<Pod>("buildbot-feed-main-0", "it is there", PATIENCE, |_| true).await;
+    let mut older = sets.get(name).await.unwrap();
+    space.kubectl(&["delete", "statefulset", name, "--cascade=orphan"]);
+    older.spec.pod_management_policy = Some("OrderedReady".to_owned());
+    let applied = "statustargets.dev/applied".to_owned();
+    older.metadata.annotations.as_mut().unwrap().insert(applied, "by an older one".to_owned());
+    (older.metadata.resource_version, older.metadata.uid) = (None, None);
+    (older.metadata.managed_fields, older.status) = (None, None);
+    sets.patch(name, &params, &Patch::Apply(&older)).await.unwrap();
+
+    let operator = Operator::start(space.client(), settings(&space));
+    let policy = |set: &StatefulSet| {
+        set.spec.pod_management_policy.as_deref() == Some("Parallel")
+            && set.metadata.deletion_timestamp.is_none()
+    };
+    space.wait_for(name, "it is as it is made now", PATIENCE, policy).await;
+    until_objects(&space, &OBJECTS).await;
+    let adopted = |now: &Pod| {
+        assert_eq!(now.metadata.uid, pod.metadata.uid, "the pod was not replaced");
+        now.metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
+    };
+    space.wait_for("buildbot-feed-main-0", "it belongs to the new set", PATIENCE, adopted).await;
     operator.stop().await;
 }
 

@@ -11,7 +11,9 @@ use crate::{
 };
 use kube::{
     ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams, Preconditions, ValidationDirective},
+    api::{
+        DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy, ValidationDirective,
+    },
 };
 use serde_json::Value;
 
@@ -32,7 +34,7 @@ pub(super) async fn apply<K: Kind>(
         let wanted = children.iter().any(|c| c.kind == orphan.kind && *c.name == *orphan.name);
         // A volume is the user's data: it goes with its resource, never before.
         if !wanted && orphan.kind != ChildKind::PersistentVolumeClaim {
-            delete(&orphan, &uid, context).await?;
+            delete(&orphan, &uid, DeleteParams::background(), context).await?;
         }
     }
     Ok(())
@@ -74,8 +76,22 @@ async fn one(wanted: &Child, id: &ResourceId, uid: &str, context: &Context) -> R
             context.known.note(wanted.kind, &object.metadata, workload);
             Ok(())
         }
+        // An older operator may have made it with others.
+        Err(kube::Error::Api(refusal)) if ours && is_fixed(wanted.kind, &refusal) => {
+            let orphan = DeleteParams {
+                propagation_policy: Some(PropagationPolicy::Orphan),
+                ..DeleteParams::default()
+            };
+            delete(&child, uid, orphan, context).await?;
+            Err(Error::MadeAnew { kind: wanted.kind.name(), name: wanted.name.clone() })
+        }
         Err(error) => Err(failed(wanted, error, context)),
     }
+}
+
+/// Whether an answer says that the object can't be changed so, only made so.
+fn is_fixed(kind: ChildKind, refusal: &kube::core::Status) -> bool {
+    kind == ChildKind::StatefulSet && refusal.code == 422 && refusal.message.contains("Forbidden")
 }
 
 async fn patch(
@@ -133,13 +149,18 @@ fn refuses(refusal: &kube::core::Status) -> bool {
         || (refusal.code == 500 && refusal.message.contains("typed patch object"))
 }
 
-async fn delete(child: &ChildId, uid: &str, context: &Context) -> Result<(), Error> {
+async fn delete(
+    child: &ChildId,
+    uid: &str,
+    how: DeleteParams,
+    context: &Context,
+) -> Result<(), Error> {
     let Some(seen) = context.known.get(child).filter(|seen| seen.belongs_to(uid)) else {
         return Ok(());
     };
     context.may_write()?;
     let only = Preconditions { uid: Some(seen.uid.to_string()), ..Preconditions::default() };
-    let params = DeleteParams { preconditions: Some(only), ..DeleteParams::background() };
+    let params = DeleteParams { preconditions: Some(only), ..how };
     match context.api(child.kind, &child.namespace).delete(&child.name, &params).await {
         Ok(_) => {
             context.metrics.deleted(child.kind);
