@@ -108,10 +108,15 @@ impl Gerrit {
 
     /// Its host keys as lines of a `known_hosts` file, one of each kind.
     pub fn known_hosts(&self) -> String {
+        self.known_hosts_at("127.0.0.1")
+    }
+
+    /// The same where it is reached at another address.
+    pub fn known_hosts_at(&self, host: &str) -> String {
         let kinds = ["ed25519", "ecdsa", "rsa"];
         let line = |kind: &&str| {
             let file = self.site.join(format!("etc/ssh_host_{kind}_key.pub"));
-            format!("[127.0.0.1]:{} {}", self.ssh, fs::read_to_string(file).unwrap())
+            format!("[{host}]:{} {}", self.ssh, fs::read_to_string(file).unwrap())
         };
         kinds.iter().map(line).collect()
     }

@@ -45,3 +45,4 @@ pub use recorded::{PlayOptions, Recording, RecordingError, play};
 pub use settings::{Login, Settings};
 pub use sink::{Batch, Dirty, Fingerprint, Known, Sink, SinkError};
 pub use state::{MasterState, StateKind};
+pub use tls::config as tls;

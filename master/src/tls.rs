@@ -1,4 +1,4 @@
-//! TLS to a master: the system's authorities, and those of the settings.
+//! TLS: the system's authorities, and those of the settings.
 
 use crate::ClientError;
 use rustls::{
@@ -8,8 +8,12 @@ use rustls::{
 };
 use std::sync::Arc;
 
-/// A configuration that trusts the system's authorities and those of `ca_pem`.
-pub(crate) fn config(ca_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, ClientError> {
+/// A configuration that trusts the system's authorities and those of `ca_pem`. A system without any, as
+/// a container's image may be, is no error: what needs no TLS works there.
+///
+/// # Errors
+/// [`ClientError::Settings`] if `ca_pem` can't be used.
+pub fn config(ca_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, ClientError> {
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(system.certs);

@@ -11,6 +11,7 @@
 //! | `E2E_KUBECONFIG` | use this cluster; it has the images that `E2E_IMAGE` and `E2E_LAB_IMAGE` name |
 //! | `E2E_INGRESS` | where that cluster's Ingress controller listens, `http://ADDRESS`; without it, no test asks it |
 
+mod exposed;
 mod hold;
 mod images;
 mod peers;
@@ -18,6 +19,7 @@ mod report;
 mod space;
 mod version;
 
+pub use exposed::Exposed;
 pub use images::Images;
 pub use peers::{Lab, Mailbox, Receiver};
 pub use space::Space;

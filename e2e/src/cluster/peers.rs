@@ -3,7 +3,7 @@
 use super::Space;
 use crate::{FinishedBuild, Mail, wait_until};
 use k8s_openapi::api::core::v1::Pod;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A master starts in 10 seconds on an idle machine.
@@ -113,6 +113,33 @@ impl<'a> Lab<'a> {
             (self.finished().await?.len() >= before + BUILDS_OF_A_COMMIT).then_some(())
         })
         .await;
+    }
+
+    /// Forces a build of `builder` on the branch `main` with these properties (at most three), and waits until it
+    /// has ended; its number.
+    pub async fn force(&self, builder: &str, properties: &[(&str, &str)]) -> u64 {
+        let mut params = json!({ "branch": "main", "username": "Ines Duarte <ines@kestrel.example.org>", "reason": "A new build" });
+        for (n, (name, value)) in properties.iter().enumerate() {
+            params[format!("property{}_name", n + 1)] = json!(name);
+            params[format!("property{}_value", n + 1)] = json!(value);
+        }
+        let builders = self.get("builders").await.unwrap();
+        let found = builders["builders"].as_array().unwrap().iter().find(|b| b["name"] == builder);
+        params["builderid"] = found.unwrap()["builderid"].clone();
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "force", "params": params });
+        let before = self.finished().await.unwrap();
+        let script = "import sys, urllib.request as u\n\
+            r = u.Request('http://127.0.0.1:8010/api/v2/forceschedulers/force', sys.argv[1].encode(), \
+            {'Content-Type': 'application/json'})\n\
+            print(u.urlopen(r).read().decode())";
+        let python =
+            ["exec", "lab", "--", "/opt/python/bin/python", "-c", script, &call.to_string()];
+        self.0.kubectl(&python);
+        let ended = wait_until("the forced build has ended", PATIENCE, async || {
+            let builds = self.finished().await?;
+            builds.into_iter().find(|build| build.builder == builder && !before.contains(build))
+        });
+        ended.await.number
     }
 
     /// Every build that has ended, by id; `None` while the master does not answer.

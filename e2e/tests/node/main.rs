@@ -5,6 +5,7 @@
 #![allow(missing_docs)] // a program of tests
 
 mod basics;
+mod forges;
 mod story;
 mod upgrade;
 mod world;
@@ -48,6 +49,19 @@ fn keeping_logs(name: &str, test: impl FnOnce()) {
     }
 }
 
+/// Servers of the test's own are reached from pods where the scripts started the cluster.
+fn forges() -> Trial {
+    let name = "k02_g01_g04_g06_a_review_a_status_and_a_programs_lines_come_from_pods";
+    let trial = Trial::test(name, move || {
+        let world = world();
+        let test =
+            forges::k02_g01_g04_g06_a_review_a_status_and_a_programs_lines_come_from_pods(world);
+        keeping_logs(name, || world.runtime.block_on(test));
+        Ok(())
+    });
+    trial.with_ignored_flag(env::var_os("E2E_KUBECONFIG").is_some())
+}
+
 /// Where there is no earlier version, the test says why.
 fn upgrade() -> Trial {
     let name = "k08_an_upgrade_and_the_way_back_lose_nothing";
@@ -79,6 +93,7 @@ fn main() -> ExitCode {
         k02_every_pod_comes_back_and_nothing_is_lost,
         k05_a_lost_volume_is_said_by_the_master_and_its_targets,
     ]);
+    trials.push(forges());
     // The node of somebody's own cluster is left alone, and may have another Gateway or none.
     let own = env::var_os("E2E_KUBECONFIG").is_none();
     trials.extend(

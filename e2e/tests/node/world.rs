@@ -103,7 +103,8 @@ impl World {
     /// Waits until all resources say that they are ready.
     pub fn all_ready(&self) {
         let timeout = format!("--timeout={}s", PATIENCE.as_secs());
-        let kinds = "masters,webstatuses,mailnotifiers,httppushes,gerritpushes";
+        let kinds =
+            "masters,webstatuses,mailnotifiers,httppushes,gerritpushes,githubstatuses,statuspushes";
         self.space.kubectl(&["wait", "--for=condition=Ready", kinds, "--all", &timeout]);
     }
 

@@ -109,7 +109,10 @@ impl Remote {
         token.header().map_err(RemoteError::Token)?;
         // reqwest panics without one. An error only says that the process has one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        // In a pod of somebody's own image there may be no authorities, and none are needed.
+        let tls = master::tls(None).map_err(|error| RemoteError::Http(error.to_string()))?;
         let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured((*tls).clone())
             .user_agent(concat!("buildbot-status/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(options.timeout.min(Duration::from_secs(10)))
