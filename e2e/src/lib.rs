@@ -10,6 +10,7 @@
     reason = "test support: a broken set-up is a failed test"
 )]
 
+mod buildmaster;
 pub mod cluster;
 mod collector;
 pub mod faults;
@@ -27,6 +28,7 @@ mod receiver;
 pub mod recorded_master;
 mod standalone;
 
+pub use buildmaster::Buildmaster;
 pub use collector::{Collector, Exported, Place};
 pub use gerrit::{Change, Gerrit, Robot};
 pub use lab::{FinishedBuild, Lab};

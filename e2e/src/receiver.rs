@@ -18,7 +18,8 @@ type Shared = Arc<Mutex<Inner>>;
 
 #[derive(Debug, Default)]
 struct Inner {
-    taken: Vec<Value>,
+    /// Post by post.
+    taken: Vec<Vec<Value>>,
     refused: Vec<Value>,
     /// Requests with a packet of this event are refused.
     refuse: Option<String>,
@@ -54,6 +55,11 @@ impl Receiver {
 
     /// Every packet that was taken so far.
     pub fn packets(&self) -> Vec<Value> {
+        self.inner.lock().unwrap().taken.concat()
+    }
+
+    /// The same, post by post.
+    pub fn posts(&self) -> Vec<Vec<Value>> {
         self.inner.lock().unwrap().taken.clone()
     }
 
@@ -83,7 +89,7 @@ async fn take(State(inner): State<Shared>, Form(form): Form<HashMap<String, Stri
             inner.refused.extend(list);
             return (StatusCode::UNPROCESSABLE_ENTITY, "not that event").into_response();
         }
-        inner.taken.extend(list);
+        inner.taken.push(list);
         inner.hold.subscribe()
     };
     // The sender lives as long as the receiver does.

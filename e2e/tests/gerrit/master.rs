@@ -1,14 +1,14 @@
 //! The whole way: a patch set, a real Buildbot master that builds it, and the program that tells of the builds.
 
 use crate::world::World;
-use e2e::{Process, Standalone, free_port, python, wait_until};
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
+use e2e::{Buildmaster, Standalone, wait_until};
+use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A master of `e2e/buildbot/gerrit.cfg`, and the port of its interface.
-async fn master(folder: &Path, world: &World) -> (Process, u16) {
-    let (gerrit, www) = (world.gerrit(), free_port());
+/// A master of `e2e/buildbot/gerrit.cfg`.
+async fn master(folder: &Path, world: &World) -> Buildmaster {
+    let gerrit = world.gerrit();
     let private = |name: &str, text: &str, mode: u32| {
         let file = folder.join(name);
         fs::write(&file, text).unwrap();
@@ -22,31 +22,15 @@ async fn master(folder: &Path, world: &World) -> (Process, u16) {
     fs::create_dir(&bin).unwrap();
     let ssh = "#!/bin/sh\nexec /usr/bin/ssh -F none -o IdentitiesOnly=yes -o UserKnownHostsFile=";
     private("bin/ssh", &format!("{ssh}{} \"$@\"\n", known.display()), 0o755);
-    let home = folder.join("master");
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("buildbot/gerrit.cfg");
-    let mut create = Command::new(python().with_file_name("buildbot"));
-    create.args(["create-master", "--quiet", "--relocatable", "--config"]).arg(config).arg(&home);
-    let made = create.output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let path = std::env::var("PATH").unwrap();
-    let mut twistd = Command::new(python().with_file_name("twistd"));
-    twistd
-        .args(["--no_save", "--nodaemon", "--python=buildbot.tac"])
-        .current_dir(&home)
-        .env("PATH", format!("{}:{path}", bin.display()))
-        .env("MASTER_WWW", www.to_string())
-        .env("GERRIT_SSH", gerrit.ssh().to_string())
-        .env("GERRIT_KEY", key);
-    let mut process = Process::start(&mut twistd, &folder.join("master.out"));
-    let url = format!("http://127.0.0.1:{www}/api/v2/workers");
-    wait_until("the master has a worker", PATIENCE, async || {
-        let log = || fs::read_to_string(home.join("twistd.log")).unwrap_or_default();
-        assert!(process.ended().is_none(), "the master ended:\n{}", log());
-        let text = reqwest::get(&url).await.ok()?.text().await.ok()?;
-        text.contains("masterid").then_some(())
-    })
-    .await;
-    (process, www)
+    let environment: [(&str, OsString); 3] = [
+        ("PATH", format!("{}:{path}", bin.display()).into()),
+        ("GERRIT_SSH", gerrit.ssh().to_string().into()),
+        ("GERRIT_KEY", key.into()),
+    ];
+    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_os_str()));
+    Buildmaster::start(folder, &config, &environment).await
 }
 
 fn manifests(world: &World, www: u16) -> String {
@@ -87,7 +71,8 @@ pub async fn g01_a_real_masters_builds_vote_on_the_change_that_they_built(world:
     let folder = tempfile::tempdir().unwrap();
     let gerrit = world.gerrit();
     gerrit.project("live").await;
-    let (mut master, www) = master(folder.path(), world).await;
+    let master = master(folder.path(), world).await;
+    let www = master.port();
     let mut standalone = Standalone::start(folder.path(), "data", &manifests(world, www));
     standalone.connected().await;
     let mut change = gerrit.change("live").await;
@@ -115,5 +100,5 @@ pub async fn g01_a_real_masters_builds_vote_on_the_change_that_they_built(world:
         change = gerrit.amend(&change).await;
     }
     standalone.end().await;
-    master.end(PATIENCE).await;
+    master.end().await;
 }

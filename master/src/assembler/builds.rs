@@ -2,9 +2,10 @@
 
 use super::{Assembler, Need, cut, heads, seen};
 use model::{
-    Build, BuildId, BuilderRef, Event, Finished, Live, Outcome, Properties, SourceStampId,
-    Timestamp, WorkerRef,
+    Build, BuildId, BuilderId, BuilderRef, Event, Finished, Live, Outcome, Properties,
+    SourceStampId, Timestamp, WorkerRef,
 };
+use std::collections::VecDeque;
 
 /// What is known of a build that is not journaled as finished, beside its row.
 #[derive(Clone, Debug, Default)]
@@ -197,13 +198,20 @@ impl Assembler {
         waiting.into_iter().for_each(|id| self.advance_build(id));
     }
 
-    /// Journals the start and the end of a build, as soon as all is there.
+    /// Journals the start and the end of a build, as soon as all is there, and then those that waited for it.
     pub(super) fn advance_build(&mut self, id: BuildId) {
-        if !self.drafts.get(&id).is_some_and(|draft| draft.row) {
-            return;
-        }
-        if (self.is_journaled(id) || self.start(id)) && self.may_finish(id) {
-            self.finish(id);
+        let mut turn = VecDeque::from([id]);
+        while let Some(id) = turn.pop_front() {
+            if !self.drafts.get(&id).is_some_and(|draft| draft.row) {
+                continue;
+            }
+            let begun = self.is_journaled(id) || self.start(id);
+            if begun && self.may_finish(id) {
+                let Some((_, build)) = self.draft(id) else { continue };
+                let (builder, number) = (build.builder.id, build.number);
+                self.finish(id);
+                turn.extend(self.waiting_for(builder, number));
+            }
         }
     }
 
@@ -239,6 +247,12 @@ impl Assembler {
             return false;
         }
         if !named {
+            return false;
+        }
+        let number = self.draft(id).map_or(0, |(_, build)| build.number);
+        if self.comes_after_another(builder, number) {
+            // So that its own details are there by then.
+            self.is_read(id);
             return false;
         }
         let Some(mut build) = self.pending.remove(&id) else { return false };
@@ -280,21 +294,33 @@ impl Assembler {
         }
     }
 
-    /// Whether a build has ended and all of it is known; asks for what is missing.
-    fn may_finish(&mut self, id: BuildId) -> bool {
+    /// Whether a build has ended and all of its own is known; asks for what is missing.
+    fn is_read(&mut self, id: BuildId) -> bool {
         let Some((draft, build)) = self.draft(id) else { return false };
         if draft.done.is_none() {
             return false;
         }
         let complete =
             |s: &model::Step| s.complete_at.is_some() && s.logs.iter().all(|l| l.complete);
-        let (number, builder) = (build.number, build.builder.id);
-        if !(draft.whole || draft.trusted && build.steps.iter().all(complete)) {
+        let read = draft.whole || draft.trusted && build.steps.iter().all(complete);
+        if !read {
             draft.trusted = false;
             self.ask(Need::Build(id));
+        }
+        read
+    }
+
+    /// Whether a build has ended, all of it is known and none comes before it; asks for what is missing.
+    fn may_finish(&mut self, id: BuildId) -> bool {
+        if !self.is_read(id) {
             return false;
         }
-        if draft.previous.is_none() {
+        let Some((draft, build)) = self.draft(id) else { return false };
+        let (number, builder, known) = (build.number, build.builder.id, draft.previous.is_some());
+        if self.comes_after_another(builder, number) {
+            return false;
+        }
+        if !known {
             let Some(previous) = self.outcome_before(builder, number) else {
                 self.ask(Need::Previous(id, builder, number));
                 return false;
@@ -307,7 +333,7 @@ impl Assembler {
     }
 
     /// The outcome before a build of a builder, if the world is sure of it.
-    fn outcome_before(&self, builder: model::BuilderId, number: u64) -> Option<Option<Outcome>> {
+    fn outcome_before(&self, builder: BuilderId, number: u64) -> Option<Option<Outcome>> {
         if number <= 1 {
             return Some(None);
         }
@@ -316,6 +342,34 @@ impl Assembler {
         // While history is still loaded, one between may be missing.
         let sure = self.world.highest.history.0 == 0 || before.number + 1 == number;
         sure.then_some(Some(before.outcome))
+    }
+
+    /// A builder's builds that are not journaled as finished, in order: key, number, whether it has ended.
+    fn drafts_of(&self, builder: BuilderId) -> impl Iterator<Item = (BuildId, u64, bool)> {
+        self.drafts.iter().filter_map(move |(id, draft)| {
+            let build = self.pending.get(id).or_else(|| self.world.open.get(id))?;
+            let own = draft.row && build.builder.id == builder;
+            own.then_some((*id, build.number, draft.done.is_some()))
+        })
+    }
+
+    /// Whether a build of the builder that has ended before is still to be journaled: details of it are being read.
+    /// What comes after it on the builder would be told before it.
+    fn comes_after_another(&self, builder: BuilderId, number: u64) -> bool {
+        self.drafts_of(builder).any(|(_, earlier, ended)| ended && earlier < number)
+    }
+
+    /// The builds that wait for the end of this one to be journaled.
+    fn waiting_for(&self, builder: BuilderId, number: u64) -> Vec<BuildId> {
+        let mut waiting = Vec::new();
+        for (id, later, ended) in self.drafts_of(builder).filter(|(_, n, _)| *n > number) {
+            waiting.push(id);
+            // The others wait for that one.
+            if ended {
+                break;
+            }
+        }
+        waiting
     }
 
     /// Journals the end of a build.

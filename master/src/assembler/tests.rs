@@ -324,6 +324,50 @@ fn a_finished_build_has_the_outcome_before_and_the_changes_since() {
 }
 
 #[test]
+fn a_builders_next_build_is_not_told_before_the_end_of_one_that_is_still_read() {
+    let next = &CAPTURE.builds[&BuildId(21)];
+    let earlier = CAPTURE.builds.values().filter(|b| b.builder.id == next.builder.id);
+    let late = earlier.filter(|b| b.number < next.number).max_by_key(|b| b.number).unwrap();
+    assert_eq!(late.outcome, Some(Outcome::Retry));
+    let mut journal = Journal::default();
+    journal.lists();
+    journal.see(Observation::CaughtUp);
+    let mut held = Vec::new();
+    for (_, frame) in &CAPTURE.frames {
+        if let Observation::Build { build, .. } = frame
+            && build.id == late.id
+            && build.outcome.is_some()
+        {
+            // What was told of it before is not all of it now, so that it has to be read.
+            journal.see(Observation::Disconnected);
+            journal.see(Observation::CaughtUp);
+        }
+        journal.see(frame.clone());
+        held.extend(journal.needs.iter().filter(|need| **need == Need::Build(late.id)).cloned());
+        journal.needs.retain(|need| *need != Need::Build(late.id));
+        journal.answer();
+    }
+    let told = |journal: &Journal| {
+        let of = |event: &Event| match event {
+            Event::BuildStarted { build } if build.id == next.id => Some("next begins"),
+            Event::BuildFinished { build } if build.id == next.id => {
+                assert_eq!(build.previous, Some(Outcome::Retry));
+                Some("next ends")
+            }
+            Event::BuildFinished { build } if build.id == late.id => Some("ends"),
+            _ => None,
+        };
+        journal.events.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&journal), Vec::<&str>::new(), "not read yet");
+    assert_eq!(held, [Need::Build(late.id)]);
+    journal.needs.extend(held);
+    journal.answer();
+    assert_eq!(told(&journal), ["ends", "next begins", "next ends"]);
+    journal.check();
+}
+
+#[test]
 fn the_masters_own_step_is_hidden_and_logs_keep_their_kinds() {
     let journal = unbroken();
     let build = journal.finished()[0].clone();
