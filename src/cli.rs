@@ -281,6 +281,9 @@ pub struct Operator {
     /// Whether StorageClasses are watched, to name a missing one.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, env = "BUILDBOT_STATUS_STORAGE_CLASSES")]
     pub storage_classes: bool,
+    /// Whether IngressClasses are watched, to name a missing one.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, env = "BUILDBOT_STATUS_INGRESS_CLASSES")]
+    pub ingress_classes: bool,
     /// A label of the PodMonitors that are made, by which a Prometheus chooses them; may be
     /// repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]

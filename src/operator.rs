@@ -75,6 +75,7 @@ fn settings(arguments: cli::Operator) -> Settings {
         namespaces: arguments.watch_namespaces.into_iter().filter(|n| !n.is_empty()).collect(),
         watch_secrets: arguments.watch_secrets,
         storage_classes: arguments.storage_classes,
+        ingress_classes: arguments.ingress_classes,
         network_policies: arguments.network_policies,
         pod_monitor_labels: arguments.pod_monitor_label.into_iter().collect(),
         pod_otlp_endpoint: arguments.otlp_endpoint_for_pods.filter(|url| !url.is_empty()),

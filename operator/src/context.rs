@@ -12,7 +12,7 @@ use crate::{
     leader::Leadership,
     names,
 };
-use crds::Master;
+use crds::{Master, WebStatus};
 use kube::{Api, Client, ResourceExt as _};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -195,6 +195,11 @@ impl Context {
     /// Has the targets of a namespace reconciled.
     pub fn poke_of(&self, namespace: &str) {
         self.poke_targets(|target| &*target.id.namespace == namespace);
+    }
+
+    /// Has every WebStatus reconciled.
+    pub fn poke_pages(&self) {
+        self.poke_targets(|target| &*target.id.kind == WebStatus::KIND);
     }
 
     /// Has those targets reconciled that `which` says.

@@ -81,6 +81,15 @@ pub struct PodSeen {
 /// A pod's namespace and name.
 type PodKey = (Arc<str>, Arc<str>);
 
+/// What classes are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClassKind {
+    /// StorageClass.
+    Storage,
+    /// IngressClass.
+    Ingress,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     children: HashMap<ChildId, Seen>,
@@ -89,7 +98,7 @@ struct Inner {
     pods_of: HashMap<ResourceId, BTreeSet<PodKey>>,
     /// Secrets that are not the operator's, by namespace and name, with their versions.
     secrets: HashMap<(Arc<str>, Arc<str>), Arc<str>>,
-    classes: Option<BTreeMap<String, bool>>,
+    classes: BTreeMap<ClassKind, BTreeMap<String, bool>>,
     namespaces: HashMap<String, BTreeMap<String, String>>,
     /// What many objects have in common: names, owners, sets of fields.
     texts: HashSet<Arc<str>>,
@@ -260,17 +269,17 @@ impl Known {
         self.lock().secrets.get(&(Arc::from(namespace), Arc::from(name))).cloned()
     }
 
-    /// Notes the StorageClasses, and which of them are the default.
-    pub fn set_classes(&self, classes: BTreeMap<String, bool>) -> bool {
+    /// Notes the classes of a kind, and which of them are the default.
+    pub fn set_classes(&self, kind: ClassKind, classes: BTreeMap<String, bool>) -> bool {
         let mut inner = self.lock();
-        let changed = inner.classes.as_ref() != Some(&classes);
-        inner.classes = Some(classes);
+        let changed = inner.classes.get(&kind) != Some(&classes);
+        inner.classes.insert(kind, classes);
         changed
     }
 
-    /// The StorageClasses, and which of them are the default; `None` where they can't be listed.
-    pub fn classes(&self) -> Option<BTreeMap<String, bool>> {
-        self.lock().classes.clone()
+    /// The classes of a kind, and which of them are the default; `None` where they can't be listed.
+    pub fn classes(&self, kind: ClassKind) -> Option<BTreeMap<String, bool>> {
+        self.lock().classes.get(&kind).cloned()
     }
 
     /// Notes a namespace's labels; `None`: it is gone. Returns whether that is new.

@@ -122,6 +122,9 @@ async fn start(context: &Arc<Context>, seeds_dir: Option<PathBuf>, tasks: &mut J
     if context.settings.storage_classes {
         watches.push(("storage classes", watch::storage_classes(context)));
     }
+    if context.settings.ingress_classes {
+        watches.push(("ingress classes", watch::ingress_classes(context)));
+    }
     if context.settings.namespaces.is_empty() {
         watches.push(("namespaces", watch::namespaces(context)));
     }

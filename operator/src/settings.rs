@@ -23,6 +23,8 @@ pub struct Settings {
     pub network_policies: bool,
     /// Whether StorageClasses are watched, to name a missing one.
     pub storage_classes: bool,
+    /// Whether IngressClasses are watched, to name a missing one.
+    pub ingress_classes: bool,
     /// Labels of PodMonitors, by which a Prometheus chooses them.
     pub pod_monitor_labels: BTreeMap<String, String>,
     /// Where pods send their traces, if anywhere.
@@ -67,6 +69,7 @@ impl Settings {
             watch_secrets: true,
             network_policies: true,
             storage_classes: true,
+            ingress_classes: true,
             pod_monitor_labels: BTreeMap::new(),
             pod_otlp_endpoint: None,
             feeds_at: None,

@@ -125,6 +125,20 @@ async fn k05_what_is_wrong_is_named_and_mended_within_seconds() {
         r#"{"spec":{"httpPort":8010}}"#,
     ]);
     says("webstatus/pages", "PodsNotReady").await;
+    let ingress = r#"{"spec":{"ingress":{"host":"pages.example","className":"nginks"}}}"#;
+    space.kubectl(&["patch", "webstatus/pages", "--type=merge", "--patch", ingress]);
+    let missing = says("webstatus/pages", "IngressClassNotFound").await;
+    assert!(missing.starts_with("spec.ingress.className: there is no IngressClass \"nginks\""));
+    space.apply(
+        "{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: nginks}, \
+         spec: {controller: example.org/nginks}}",
+    );
+    says("webstatus/pages", "PodsNotReady").await;
+    space.kubectl(&["delete", "ingressclass/nginks"]);
+    says("webstatus/pages", "IngressClassNotFound").await;
+    let without = r#"{"spec":{"ingress":null}}"#;
+    space.kubectl(&["patch", "webstatus/pages", "--type=merge", "--patch", without]);
+    says("webstatus/pages", "PodsNotReady").await;
     let generation = resource(&space, "webstatus/pages");
     assert_eq!(generation["status"]["observedGeneration"], generation["metadata"]["generation"]);
     for condition in generation["status"]["conditions"].as_array().unwrap() {

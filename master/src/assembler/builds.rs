@@ -362,7 +362,7 @@ impl Assembler {
     /// The builds that wait for the end of this one to be journaled.
     fn waiting_for(&self, builder: BuilderId, number: u64) -> Vec<BuildId> {
         let mut waiting = Vec::new();
-        for (id, later, ended) in self.drafts_of(builder).filter(|(_, n, _)| *n > number) {
+        for (id, _, ended) in self.drafts_of(builder).filter(|(_, n, _)| *n > number) {
             waiting.push(id);
             // The others wait for that one.
             if ended {

@@ -5,7 +5,7 @@ use crate::{
     context::Context,
     figures::FeedFigures,
     kinds::{Kind, TargetSeen},
-    known::{ResourceId, Workload},
+    known::{ClassKind, ResourceId, Workload},
 };
 use crds::{Master, SecretKeyRef};
 use feed::{ConsumerStatus, Report, http::api::Info};
@@ -42,6 +42,10 @@ pub(crate) struct Around {
     pub classes: Option<BTreeMap<String, bool>>,
     /// The StorageClass that it names.
     pub class_wanted: Option<String>,
+    /// The cluster's IngressClasses; `None`: of no interest or unknown.
+    pub ingress_classes: Option<BTreeMap<String, bool>>,
+    /// The IngressClass that it names.
+    pub ingress_wanted: Option<String>,
     /// Whether it asks for an HTTPRoute.
     pub wants_route: bool,
     /// Whether it is suspended.
@@ -92,6 +96,10 @@ pub(super) fn dereference<K: Kind>(resource: &K, id: &ResourceId, context: &Cont
             .find_map(|child| context.known.get(child)?.workload),
         ..Around::default()
     };
+    around.ingress_wanted = spec["ingress"]["className"].as_str().map(str::to_owned);
+    if context.settings.ingress_classes && around.ingress_wanted.is_some() {
+        around.ingress_classes = context.known.classes(ClassKind::Ingress);
+    }
     secret_references(&spec, "spec", &mut |field, reference| {
         around.secret_fields.entry(reference.name).or_default().push(field);
     });
@@ -127,7 +135,7 @@ pub(super) fn dereference<K: Kind>(resource: &K, id: &ResourceId, context: &Cont
             around.figures = context.figures(namespace, &id.name).map(|said| said.of(None));
             let storage = &spec["storage"];
             if context.settings.storage_classes && storage["ephemeral"] != true {
-                around.classes = context.known.classes();
+                around.classes = context.known.classes(ClassKind::Storage);
                 around.class_wanted = storage["className"].as_str().map(str::to_owned);
             }
         }

@@ -5,6 +5,7 @@ use crate::{
     children::{ChildKind, Means},
     kinds::Kind,
 };
+use std::collections::BTreeMap;
 
 /// Something wrong with a resource, for its conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,7 @@ pub(crate) fn validate<K: Kind>(resource: &K, around: &Around, means: &Means<'_>
     problems.extend(master(resource, around));
     problems.extend(secrets(around, means.settings.watch_secrets));
     problems.extend(storage(around));
+    problems.extend(ingress(around));
     if around.wants_route && !means.has(ChildKind::HTTPRoute) {
         problems.push(Problem::missing(
             "KindNotFound",
@@ -94,13 +96,12 @@ fn secrets(around: &Around, watched: bool) -> Vec<Problem> {
 
 fn storage(around: &Around) -> Option<Problem> {
     let classes = around.classes.as_ref()?;
-    let names = || classes.keys().cloned().collect::<Vec<_>>().join(", ");
     match &around.class_wanted {
         Some(class) if !classes.contains_key(class) => Some(Problem::missing(
             "StorageClassNotFound",
             format!(
                 "spec.storage.className: there is no StorageClass {class:?}{}",
-                if classes.is_empty() { String::new() } else { format!("; there is {}", names()) }
+                there_is(classes)
             ),
         )),
         None if !classes.values().any(|default| *default) => Some(Problem::missing(
@@ -108,9 +109,35 @@ fn storage(around: &Around) -> Option<Problem> {
             format!(
                 "the cluster has no default StorageClass: set spec.storage.className{}, or \
                  spec.storage.ephemeral: true for a journal that is lost with its pod",
-                if classes.is_empty() { String::new() } else { format!(" to one of {}", names()) }
+                if classes.is_empty() {
+                    String::new()
+                } else {
+                    format!(" to one of {}", names(classes))
+                }
             ),
         )),
         _ => None,
     }
+}
+
+/// An Ingress without a class may be some controller's all the same.
+fn ingress(around: &Around) -> Option<Problem> {
+    let (classes, class) = (around.ingress_classes.as_ref()?, around.ingress_wanted.as_ref()?);
+    (!classes.contains_key(class)).then(|| {
+        Problem::missing(
+            "IngressClassNotFound",
+            format!(
+                "spec.ingress.className: there is no IngressClass {class:?}{}",
+                there_is(classes)
+            ),
+        )
+    })
+}
+
+fn there_is(classes: &BTreeMap<String, bool>) -> String {
+    if classes.is_empty() { String::new() } else { format!("; there is {}", names(classes)) }
+}
+
+fn names(classes: &BTreeMap<String, bool>) -> String {
+    classes.keys().cloned().collect::<Vec<_>>().join(", ")
 }

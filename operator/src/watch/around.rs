@@ -1,30 +1,34 @@
-//! What is not the operator's, and matters all the same: pods, users' Secrets, StorageClasses,
+//! What is not the operator's, and matters all the same: pods, users' Secrets, classes,
 //! namespaces.
 
 use super::{FirstLists, Watch, config, events, failed, own};
 use crate::{
     context::{Context, is_own},
     kinds::Kind as _,
-    known::{PodSeen, ResourceId},
+    known::{ClassKind, PodSeen, ResourceId},
     names,
 };
 use crds::Master;
 use futures_util::{FutureExt as _, StreamExt as _};
+use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::api::{
     core::v1::{Namespace, Secret},
+    networking::v1::IngressClass,
     storage::v1::StorageClass,
 };
 use kube::{
-    Api,
+    Api, Resource,
     core::{ApiResource, PartialObjectMeta, gvk::GroupVersionKind},
     runtime::watcher::{self, Event},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// Marks the StorageClass that claims without one get.
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+/// Marks the IngressClass that Ingresses without one get.
+const DEFAULT_INGRESS: &str = "ingressclass.kubernetes.io/is-default-class";
 
 /// The pods of resources: why they do not run.
 pub(crate) fn pods(context: &Arc<Context>) -> Watch {
@@ -176,11 +180,37 @@ pub(crate) fn secrets(context: &Arc<Context>) -> Watch {
     Watch { seen, run: run.boxed() }
 }
 
-/// The StorageClasses, and which is the default. Where they may not be listed, nothing is said of
-/// them.
+/// The StorageClasses, and which is the default.
 pub(crate) fn storage_classes(context: &Arc<Context>) -> Watch {
+    classes::<StorageClass>(context, ClassKind::Storage, DEFAULT_CLASS, |context| {
+        context.poke_masters();
+    })
+}
+
+/// The IngressClasses, and which is the default.
+pub(crate) fn ingress_classes(context: &Arc<Context>) -> Watch {
+    classes::<IngressClass>(context, ClassKind::Ingress, DEFAULT_INGRESS, |context| {
+        context.poke_pages();
+    })
+}
+
+/// Classes of a kind. Where they may not be listed, nothing is said of them.
+fn classes<K>(
+    context: &Arc<Context>,
+    kind: ClassKind,
+    mark: &'static str,
+    changed: fn(&Context),
+) -> Watch
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope>
+        + Clone
+        + fmt::Debug
+        + Send
+        + Sync
+        + 'static,
+{
     let (mut first, seen) = FirstLists::one();
-    let api = Api::<PartialObjectMeta<StorageClass>>::all(context.client.clone());
+    let api = Api::<PartialObjectMeta<K>>::all(context.client.clone());
     let mut events = super::watching(api, &config());
     let context = Arc::clone(context);
     let run = async move {
@@ -194,7 +224,7 @@ pub(crate) fn storage_classes(context: &Arc<Context>) -> Watch {
                 }
                 Ok(Event::Apply(class) | Event::InitApply(class)) => {
                     let annotations = class.metadata.annotations.unwrap_or_default();
-                    let default = annotations.get(DEFAULT_CLASS).is_some_and(|is| is == "true");
+                    let default = annotations.get(mark).is_some_and(|is| is == "true");
                     classes.insert(class.metadata.name.unwrap_or_default(), default);
                 }
                 Ok(Event::Delete(class)) => {
@@ -202,14 +232,14 @@ pub(crate) fn storage_classes(context: &Arc<Context>) -> Watch {
                 }
                 Ok(Event::InitDone) => complete = true,
                 Err(error) => {
-                    refused(&error, &mut first, "StorageClass", &context);
+                    refused(&error, &mut first, &K::kind(&()), &context);
                     continue;
                 }
             }
             if complete {
                 first.complete();
-                if context.known.set_classes(classes.clone()) {
-                    context.poke_masters();
+                if context.known.set_classes(kind, classes.clone()) {
+                    changed(&context);
                 }
             }
         }

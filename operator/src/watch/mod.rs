@@ -8,7 +8,7 @@ mod around;
 mod children;
 mod resources;
 
-pub(crate) use around::{namespaces, pods, secrets, storage_classes};
+pub(crate) use around::{ingress_classes, namespaces, pods, secrets, storage_classes};
 pub(crate) use children::children;
 pub(crate) use resources::resources;
 
