@@ -30,6 +30,17 @@ fn every_mistake_is_reported_once_with_its_place_and_its_remedy() {
 }
 
 #[test]
+fn a_master_that_is_not_there_is_told_beside_the_documents_other_mistakes() {
+    let text =
+        std::fs::read_to_string(support::file("tests/mistakes/reference-master-misspelt.yaml"));
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let text = text.unwrap().replace("http://localhost:9000/submit", "localhost:9000");
+    std::fs::write(file.path(), text).unwrap();
+    let fields: Vec<String> = mistakes(file.path()).into_iter().map(|error| error.field).collect();
+    assert_eq!(fields, ["spec.masterRef.name", "spec.serverUrl"]);
+}
+
+#[test]
 fn all_mistakes_of_all_files_are_reported_in_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {

@@ -169,6 +169,7 @@ pub fn load(
         files: Vec::new(),
         seen: HashMap::new(),
         placed: Vec::new(),
+        masters: Vec::new(),
         notes: Vec::new(),
         errors: Vec::new(),
         unreadable: false,
@@ -188,6 +189,7 @@ struct Reader {
     files: Vec<PathBuf>,
     seen: HashMap<document::ObjectId, String>,
     placed: Vec<Placed>,
+    masters: Vec<references::Wanted>,
     notes: Vec<Note>,
     errors: Vec<ManifestError>,
     unreadable: bool,
@@ -214,6 +216,7 @@ impl Reader {
             match document::read(node, &self.definitions, &mut mistakes) {
                 Found::Own { id, mark, node, resource } => {
                     self.name(&id, file, &node, &mut mistakes);
+                    self.masters.extend(references::Wanted::of(file, &id.namespace, &node));
                     if let Some(resource) = resource {
                         let (file, line) = (file.to_owned(), mark.line);
                         let document = Document { file, line, resource: *resource };
@@ -268,7 +271,7 @@ impl Reader {
         let mut errors = references::ports(&self.placed);
         // A file that is no YAML may hold the Master that a target names.
         if !self.unreadable && !options.without_masters {
-            errors.extend(references::masters(&self.placed, &declared));
+            errors.extend(references::masters(self.masters, &declared));
         }
         errors.extend(references::patterns(&self.placed));
         if !options.without_secrets {

@@ -2,13 +2,16 @@
 //! have.
 
 use super::document::{DEFAULT_NAMESPACE, ObjectId};
-use super::error::{ManifestError, nearest};
+use super::error::{ManifestError, Mark, nearest};
 use super::node::{Content, Node};
 use super::validate::join;
 use super::{Document, Resource};
 use crate::secrets::{SecretError, SecretSource};
 use crate::{Listen, SecretKeyRef};
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 /// A document with its tree, for places.
 pub(crate) struct Placed {
@@ -29,34 +32,51 @@ impl Placed {
     }
 }
 
+/// The Master that a document names, whatever else is wrong with the document.
+pub(crate) struct Wanted {
+    file: PathBuf,
+    mark: Mark,
+    namespace: String,
+    name: String,
+}
+
+impl Wanted {
+    /// Of a document of a namespace.
+    pub fn of(file: &Path, namespace: &str, node: &Node) -> Option<Self> {
+        let reference = node.at(["spec", "masterRef"]);
+        let (name, file) = (reference.text("name")?.to_owned(), file.to_owned());
+        let mark = reference.at(["name"]).mark;
+        let namespace = reference.text("namespace").unwrap_or(namespace).to_owned();
+        Some(Self { file, mark, namespace, name })
+    }
+}
+
 /// Whether the Master that each target names is among `declared`, which holds wrong ones too:
 /// their own mistakes are enough.
-pub(crate) fn masters(placed: &[Placed], declared: &[ObjectId]) -> Vec<ManifestError> {
+pub(crate) fn masters(wanted: Vec<Wanted>, declared: &[ObjectId]) -> Vec<ManifestError> {
     let mut errors = Vec::new();
-    for target in placed {
-        let Some(wanted) = target.document.resource.master() else { continue };
-        let own = target.document.resource.namespace().unwrap_or(DEFAULT_NAMESPACE);
-        let namespace = wanted.namespace.as_deref().unwrap_or(own);
-        let wanted = wanted.name.as_str();
+    for Wanted { file, mark, namespace, name: wanted } in wanted {
         let names: Vec<&str> = declared
             .iter()
             .filter(|id| id.kind == "Master" && id.namespace == namespace)
             .map(|id| id.name.as_str())
             .collect();
-        if names.contains(&wanted) {
+        if names.contains(&wanted.as_str()) {
             continue;
         }
-        let hint = match (nearest(wanted, names.iter().copied()), names.len()) {
+        let hint = match (nearest(&wanted, names.iter().copied()), names.len()) {
             (Some(name), _) => format!("; did you mean {name:?}?"),
             (None, 0) => "; add a document of kind Master".to_owned(),
             (None, _) => format!("; there is {}", names.join(", ")),
         };
-        let place = match namespace {
+        let place = match namespace.as_str() {
             DEFAULT_NAMESPACE => String::new(),
             namespace => format!(" in the namespace {namespace:?}"),
         };
         let message = format!("no document is the Master {wanted:?}{place}{hint}");
-        errors.push(target.error(&["spec", "masterRef", "name"], message));
+        let field = "spec.masterRef.name".to_owned();
+        let (line, column) = (mark.line, mark.column);
+        errors.push(ManifestError { file, line, column, field, message });
     }
     errors
 }
