@@ -7,7 +7,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// The server; its messages are files in a folder.
@@ -22,6 +22,7 @@ pub struct Mailbox {
 #[derive(Clone, Debug)]
 pub struct Mail {
     text: String,
+    at: Option<SystemTime>,
 }
 
 impl Mailbox {
@@ -59,6 +60,7 @@ impl Mailbox {
             .iter()
             .map(|file| Mail {
                 text: String::from_utf8_lossy(&fs::read(file).unwrap()).replace("\r\n", "\n"),
+                at: fs::metadata(file).and_then(|about| about.modified()).ok(),
             })
             .collect()
     }
@@ -67,7 +69,7 @@ impl Mailbox {
 impl Mail {
     /// A message with plain line ends.
     pub fn new(text: &str) -> Self {
-        Self { text: text.to_owned() }
+        Self { text: text.to_owned(), at: None }
     }
 
     /// A header, unfolded; empty if there is none.
@@ -94,6 +96,11 @@ impl Mail {
         let output = python.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", self.text);
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// When the server had it whole; `None` of one that did not come by a server.
+    pub fn at(&self) -> Option<SystemTime> {
+        self.at
     }
 
     /// The whole message.

@@ -4,9 +4,10 @@ use crate::{Failure, cache::Cache, cargo, cluster, root, succeed, tools};
 use std::process::Command;
 
 /// A name, and what is measured.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("process", "the whole process with a journal of 4000 builds"),
     ("beside", "the same pages from a real master and from the program beside it"),
+    ("reporters", "a real master's own reporters and the program, into the same receivers"),
     ("feed", "events taken in, and handed out to 100 consumers, a second"),
     ("isolation", "delays of 47 targets beside three whose peers misbehave"),
     ("memory", "memory of the feed with readers that are slow or do not read at all"),
@@ -37,6 +38,7 @@ fn measure(name: &str, more: &[String]) -> Result<(), Failure> {
     let cache = Cache::open(&root())?;
     let wanted = match name {
         "scale" => tools::Wanted::Cluster(cluster::Tier::Node),
+        "reporters" => tools::Wanted::Reviews,
         _ => tools::Wanted::Master,
     };
     tools::install(&cache, wanted)?;

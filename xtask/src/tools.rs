@@ -17,7 +17,9 @@ use std::{
 pub enum Wanted {
     /// A real Buildbot master.
     Master,
-    /// That, and what makes faults: a network whose packets are dropped, a clock that jumps.
+    /// That, and a real Gerrit.
+    Reviews,
+    /// The first, and what makes faults: a network whose packets are dropped, a clock that jumps.
     Faults,
     /// A Kubernetes of this machine's own, and a real Buildbot master for it.
     Cluster(Tier),
@@ -126,6 +128,7 @@ fn missing(cache: &Cache, wanted: Wanted) -> Result<Vec<Missing>, Failure> {
             packages.extend(["nodejs", "npm"]);
         }
         packages.extend(absent(&SERVERS));
+        packages.extend(absent(&GERRIT));
         missing.extend(
             [("rustfmt", "cargo-fmt"), ("clippy", "cargo-clippy")]
                 .iter()
@@ -133,13 +136,16 @@ fn missing(cache: &Cache, wanted: Wanted) -> Result<Vec<Missing>, Failure> {
                 .map(|(name, _)| Missing::Component(name)),
         );
     }
+    if wanted == Wanted::Reviews {
+        packages.extend(absent(&GERRIT));
+    }
     if matches!(wanted, Wanted::Faults | Wanted::Tests) {
         packages.extend(absent(&FAULTS));
     }
     let tier = match wanted {
         Wanted::Cluster(tier) => Some(tier),
         Wanted::ClusterTests | Wanted::Tests => Some(Tier::Node),
-        Wanted::Master | Wanted::Faults => None,
+        Wanted::Master | Wanted::Reviews | Wanted::Faults => None,
     };
     if let Some(tier) = tier {
         packages.extend(absent(&CONTROL));
@@ -158,7 +164,7 @@ fn missing(cache: &Cache, wanted: Wanted) -> Result<Vec<Missing>, Failure> {
     if wanted == Wanted::Tests && !cache.browser().join(WHOLE).exists() {
         missing.push(Missing::Browser);
     }
-    if wanted == Wanted::Tests && !gerrit::is_there(cache) {
+    if matches!(wanted, Wanted::Reviews | Wanted::Tests) && !gerrit::is_there(cache) {
         missing.push(Missing::Gerrit);
     }
     if wanted == Wanted::Tests && !cache.deny().join("bin/cargo-deny").exists() {
@@ -178,11 +184,15 @@ fn missing(cache: &Cache, wanted: Wanted) -> Result<Vec<Missing>, Failure> {
 }
 
 /// Packages of servers and tools that tests start for themselves, and a file of each.
-const SERVERS: [(&str, &str); 7] = [
+const SERVERS: [(&str, &str); 4] = [
     ("postfix", "/usr/sbin/postfix"),
     ("dovecot-core", "/usr/sbin/dovecot"),
     ("prometheus", "/usr/bin/promtool"),
     ("openssl", "/usr/bin/openssl"),
+];
+
+/// The same of what a Gerrit is got, run and reached with.
+const GERRIT: [(&str, &str); 3] = [
     ("openssh-client", "/usr/bin/ssh"),
     ("default-jdk-headless", "/usr/bin/javac"),
     ("maven", "/usr/bin/mvn"),
