@@ -15,13 +15,19 @@ use russh::{
     ChannelMsg, Disconnect, Preferred, client,
     keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate},
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 use tokio::net::TcpStream;
 
 /// For the connection, the greetings and the login together.
 const CONNECT: Duration = Duration::from_secs(20);
 /// A connection on which nothing comes for so long is closed.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How long a server's version is believed: each question is a command, and delays a review.
+const VERSION: Duration = Duration::from_secs(600);
 /// Most bytes of an answer.
 const ANSWER: usize = 4 << 20;
 /// The answer is there already when we say good-bye, so that is not waited for at length.
@@ -36,6 +42,8 @@ pub struct Ssh {
     hosts: Arc<Hosts>,
     config: Arc<client::Config>,
     marks: Marks,
+    /// The server's version, and when it said so.
+    version: Mutex<Option<(Instant, Version)>>,
 }
 
 /// Without the key.
@@ -68,6 +76,7 @@ impl Ssh {
             hosts: Arc::new(hosts),
             config: Arc::new(config),
             marks,
+            version: Mutex::default(),
         })
     }
 
@@ -99,8 +108,20 @@ impl Ssh {
             marks: self.marks.clone(),
             version: Version::parse(""),
         };
-        let version = Version::parse(&session.ask("gerrit version").await?);
+        let version = self.version(&session).await?;
         Ok(Session { version, ..session })
+    }
+
+    /// The server's version, asked for if nobody did lately.
+    async fn version(&self, session: &Session) -> Result<Version, SendError> {
+        let said = || self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = said().filter(|(at, _)| at.elapsed() < VERSION);
+        if let Some((_, version)) = known {
+            return Ok(version);
+        }
+        let version = Version::parse(&session.ask("gerrit version").await?);
+        *said() = Some((Instant::now(), version));
+        Ok(version)
     }
 
     async fn log_in(&self) -> Result<client::Handle<Client>, SendError> {
