@@ -4,6 +4,7 @@
 use crate::{
     BuildError,
     answer::{Refusal, refusal},
+    egress::Forbidden,
 };
 use delivery::SendError;
 use reqwest::{
@@ -115,8 +116,12 @@ impl Refused {
     }
 }
 
-/// A request that got no answer. What is wrong with TLS stays so until somebody mends it.
+/// A request that got no answer. What is wrong with TLS, or with an address that is not to be
+/// connected to, stays so until somebody mends it.
 pub(crate) fn failed(place: &str, error: reqwest::Error) -> SendError {
+    if let Some(forbidden) = cause_of::<Forbidden>(&error) {
+        return SendError::Misconfigured(format!("{place}: {forbidden}"));
+    }
     let tls = is_tls(&error);
     // The address may hold a password.
     let error = error.without_url();
@@ -128,6 +133,12 @@ pub(crate) fn failed(place: &str, error: reqwest::Error) -> SendError {
     }
     let text: String = text.chars().take(2 * LINE).collect();
     if tls { SendError::Misconfigured(text) } else { SendError::Transient(text) }
+}
+
+/// The first cause of a type.
+fn cause_of<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+        .find_map(|cause| cause.downcast_ref())
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {

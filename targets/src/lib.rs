@@ -12,6 +12,7 @@
 
 mod about;
 mod answer;
+mod egress;
 pub mod gerrit;
 pub mod github;
 mod http;

@@ -258,6 +258,7 @@ impl Targets {
         let spec: HttpPushSpec = serde_json::from_value(json!({
             "masterRef": { "name": "main" },
             "serverUrl": url,
+            "allowPrivateAddresses": true,
             "bufferDelay": "1ms",
             "retryDelay": "1s",
         }))?;

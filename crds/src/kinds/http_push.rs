@@ -51,6 +51,13 @@ pub struct HttpPushSpec {
     /// Where packets are posted to.
     #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
     pub server_url: String,
+    /// Whether `serverUrl` may be, or lead to, an address that is not of the Internet: this machine's
+    /// own (127.0.0.0/8, ::1), a private network's (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16,
+    /// 100.64.0.0/10, fc00::/7), and so a Service's of a cluster. Link-local addresses (a cloud's
+    /// metadata), multicast, broadcast and 0.0.0.0 are never connected to. Redirects are not followed,
+    /// and no proxy is used.
+    #[serde(default)]
+    pub allow_private_addresses: bool,
     /// Only events of these builders. Use either `builders` or `categories`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::selection::<1000, 256>")]

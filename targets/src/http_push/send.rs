@@ -3,6 +3,7 @@
 use super::Secrets;
 use crate::{
     BuildError,
+    egress::Egress,
     http::{self, Refused},
     packets::Packets,
 };
@@ -18,6 +19,7 @@ use url::form_urlencoded;
 /// Where packets go and how.
 pub struct Poster {
     client: Client,
+    egress: Egress,
     url: Url,
     extra: Vec<(String, String)>,
     /// What the receiver may repeat, and nobody else may see.
@@ -42,7 +44,9 @@ impl Poster {
             let value = http::secret_header("spec.authorizationSecretRef", authorization)?;
             headers.insert(AUTHORIZATION, value);
         }
-        let builder = http::client(secrets.ca.as_deref())?
+        let egress = Egress { private: spec.allow_private_addresses };
+        let builder = egress
+            .guard(http::client(secrets.ca.as_deref())?)
             .user_agent("buildbot")
             .default_headers(headers)
             .pool_max_idle_per_host(0)
@@ -53,7 +57,7 @@ impl Poster {
         let secrets =
             given.chain(words).chain(url.password()).map(|text| text.trim().to_owned()).collect();
         let extra = spec.extra_post_params.clone().into_iter().collect();
-        Ok(Self { client, url, extra, secrets })
+        Ok(Self { client, egress, url, extra, secrets })
     }
 
     /// The address without what may be secret in it.
@@ -77,6 +81,9 @@ impl Poster {
         if texts.is_empty() {
             return Ok(());
         }
+        self.egress.check(&self.url).map_err(|forbidden| {
+            SendError::Misconfigured(format!("{}: {forbidden}", self.place()))
+        })?;
         let request = self
             .client
             .post(self.url.clone())

@@ -69,7 +69,7 @@ pub fn mail_spec(more: &Value) -> crds::MailNotifierSpec {
 }
 
 pub fn push_spec(url: &str, more: &Value) -> crds::HttpPushSpec {
-    spec(json!({ "serverUrl": url }), more)
+    spec(json!({ "serverUrl": url, "allowPrivateAddresses": true }), more)
 }
 
 pub fn program_spec(command: &[&str], more: &Value) -> crds::StatusPushSpec {
