@@ -8,9 +8,13 @@ use crate::{
 };
 use delivery::SendError;
 use reqwest::{
-    Certificate, Client, ClientBuilder, Response, StatusCode, Url,
+    Certificate, Client, ClientBuilder, Identity, Response, StatusCode, Url,
     header::{HeaderMap, HeaderValue},
     redirect::Policy,
+};
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    sign::CertifiedKey,
 };
 use std::{error::Error, time::Duration};
 
@@ -41,8 +45,42 @@ pub(crate) fn build(builder: ClientBuilder) -> Result<Client, BuildError> {
 
 /// Only certificates keep a client from being built. The cause is in the error's source alone.
 fn unusable(error: &reqwest::Error) -> BuildError {
+    unusable_at("spec.caSecretRef", error)
+}
+
+fn unusable_at(field: &str, error: &reqwest::Error) -> BuildError {
     let cause = error.source().map_or(error.to_string(), ToString::to_string);
-    BuildError::new("spec.caSecretRef", format!("no PEM certificate: {cause}"))
+    BuildError::new(field, format!("no PEM certificate: {cause}"))
+}
+
+/// What the client shows of itself: a certificate and its key, the values of
+/// `spec.clientCertificateSecretRef` and `spec.clientKeySecretRef`.
+pub(crate) fn identity(certificate: &[u8], key: &[u8]) -> Result<Identity, BuildError> {
+    let certificate_field = "spec.clientCertificateSecretRef";
+    let refused = |text: String| BuildError::new("spec.clientKeySecretRef", text);
+    crate::about::check_pem(certificate_field, certificate)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate).collect();
+    let chain = chain.map_err(|error| {
+        BuildError::new(certificate_field, format!("no PEM certificate: {error}"))
+    })?;
+    // The parser's words could show what stands in the key's place.
+    let private = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
+        refused(
+            "holds no PEM private key (-----BEGIN PRIVATE KEY-----) without a passphrase".into(),
+        )
+    })?;
+    let provider = rustls::crypto::ring::default_provider();
+    CertifiedKey::from_der(chain, private, &provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            refused(format!("is not the key of the certificate of {certificate_field}"))
+        }
+        rustls::Error::InvalidCertificate(error) => {
+            BuildError::new(certificate_field, format!("no certificate: {error:?}"))
+        }
+        error => refused(error.to_string()),
+    })?;
+    let pem = [certificate, b"\n", key].concat();
+    Identity::from_pem(&pem).map_err(|error| unusable_at(certificate_field, &error))
 }
 
 /// The value of a header that no log shows. `field` is the setting that it comes from.

@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 fn push(url: &str, more: &Value) -> HttpPush {
-    HttpPush::new(&push_spec(url, more), &Secrets::default(), about().fixed()).unwrap()
+    HttpPush::new("ci/push", &push_spec(url, more), &Secrets::default(), about().fixed()).unwrap()
 }
 
 /// Posts one finished build.

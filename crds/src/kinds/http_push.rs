@@ -35,6 +35,9 @@ use std::collections::BTreeMap;
 )]
 #[x_kube(validation = Rule::new("!(has(self.builders) && has(self.categories))").message("set either builders or categories, not both").field_path(".categories"))]
 #[x_kube(validation = Rule::new("!has(self.caSecretRef) || self.serverUrl.startsWith('https://')").message("caSecretRef needs an https:// serverUrl").field_path(".caSecretRef"))]
+#[x_kube(validation = Rule::new("has(self.clientCertificateSecretRef) == has(self.clientKeySecretRef)").message("clientCertificateSecretRef and clientKeySecretRef need each other").field_path(".clientCertificateSecretRef"))]
+#[x_kube(validation = Rule::new("!has(self.clientCertificateSecretRef) || self.serverUrl.startsWith('https://')").message("clientCertificateSecretRef needs an https:// serverUrl").field_path(".clientCertificateSecretRef"))]
+#[x_kube(validation = Rule::new("!has(self.authorizationSecretRef) || self.headers.all(header, !header.name.matches('(?i)^authorization$'))").message("authorizationSecretRef makes the header Authorization already: leave one of them out").field_path(".headers"))]
 #[serde(rename_all = "camelCase")]
 pub struct HttpPushSpec {
     /// The Master whose events are pushed.
@@ -102,6 +105,24 @@ pub struct HttpPushSpec {
     /// Value of the `Authorization` header, such as `Bearer …`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorization_secret_ref: Option<SecretKeyRef>,
+    /// Headers of every post beside its own.
+    #[serde(default)]
+    #[schemars(length(max = 32))]
+    pub headers: Vec<PushHeader>,
+    /// Keys that every post is signed with, as Standard Webhooks has it: `webhook-signature` is an
+    /// HMAC-SHA256 over `webhook-id`, `webhook-timestamp` and the body. A value that begins with
+    /// `whsec_` is base64 behind that, any other is the key itself, of at least 24 bytes at best. With
+    /// two, each post has both signatures, so that the receiver can change its key at any time.
+    #[serde(default)]
+    #[schemars(length(max = 2))]
+    pub signature_secret_refs: Vec<SecretKeyRef>,
+    /// PEM certificate that this client shows, with its intermediates: `tls.crt` of a Secret of
+    /// `type: kubernetes.io/tls`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate_secret_ref: Option<SecretKeyRef>,
+    /// The certificate's private key in PEM, without a passphrase: `tls.key` of that Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_key_secret_ref: Option<SecretKeyRef>,
     /// PEM certificates to trust instead of the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<SecretKeyRef>,
@@ -119,6 +140,28 @@ impl HttpPushSpec {
         super::selection(self.builders.as_ref(), self.categories.as_ref())
     }
 }
+
+/// A header of posts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.value) != has(self.valueSecretRef)").message("set either value or valueSecretRef").field_path(".value"))]
+#[serde(rename_all = "camelCase")]
+pub struct PushHeader {
+    /// Its name. Those that a post has of its own, or that are about the connection, can't be set.
+    #[schemars(length(min = 1, max = 128), regex(pattern = schema::HEADER))]
+    #[x_kube(validation = Rule::new(NOT_OWN).message("is a header of the post itself or of its connection: choose another name"))]
+    pub name: String,
+    /// Its value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096), regex(pattern = schema::HEADER_VALUE))]
+    pub value: Option<String>,
+    /// Its value, from a Secret; no log shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_secret_ref: Option<SecretKeyRef>,
+}
+
+/// A rule for names of headers.
+const NOT_OWN: &str = "!self.matches('(?i)^(host|content-(type|length|encoding)|connection|\
+keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect|webhook-.*|ce-.*)$')";
 
 /// The names of Buildbot 0.8's events, those that it never sent among them: a list of its time is
 /// still right. `buildedRemoved` is how it spelt that.

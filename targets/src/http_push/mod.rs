@@ -1,6 +1,7 @@
 //! `HttpPush`: events as Buildbot 0.8's `HttpStatusPush` posted them (row G07).
 
 mod send;
+mod sign;
 
 use crate::{
     About, BuildError, Preview,
@@ -13,7 +14,7 @@ use delivery::{
 };
 use model::{Build, Record};
 use send::Poster;
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 use tokio::sync::watch;
 
 /// What a push has beside its settings.
@@ -23,6 +24,14 @@ pub struct Secrets {
     pub authorization: Option<String>,
     /// The value of `caSecretRef`: PEM certificates.
     pub ca: Option<Vec<u8>>,
+    /// The value of `clientCertificateSecretRef`: PEM certificates.
+    pub client_certificate: Option<Vec<u8>>,
+    /// The value of `clientKeySecretRef`: a private key.
+    pub client_key: Option<Vec<u8>>,
+    /// The values of `signatureSecretRefs`.
+    pub signatures: Vec<Vec<u8>>,
+    /// The values of the headers that are in Secrets, by their place in `headers`.
+    pub headers: BTreeMap<usize, String>,
 }
 
 /// Never shows the values.
@@ -31,6 +40,10 @@ impl fmt::Debug for Secrets {
         f.debug_struct("Secrets")
             .field("authorization", &self.authorization.is_some())
             .field("ca", &self.ca.is_some())
+            .field("client_certificate", &self.client_certificate.is_some())
+            .field("client_key", &self.client_key.is_some())
+            .field("signatures", &self.signatures.len())
+            .field("headers", &self.headers.len())
             .finish()
     }
 }
@@ -45,11 +58,12 @@ pub struct HttpPush {
 }
 
 impl HttpPush {
-    /// Makes the target.
+    /// Makes the target. `name` tells its posts from those of other targets.
     ///
     /// # Errors
     /// [`BuildError`] names the setting that can't be used.
     pub fn new(
+        name: &str,
         spec: &HttpPushSpec,
         secrets: &Secrets,
         about: watch::Receiver<About>,
@@ -62,7 +76,7 @@ impl HttpPush {
         };
         Ok(Self {
             maker: Maker::new(&settings, about),
-            poster: Poster::new(spec, secrets)?,
+            poster: Poster::new(name, spec, secrets)?,
             options: driven(spec),
             limits: crate::about::limits(spec.rate_limit.as_ref()),
         })
@@ -84,6 +98,21 @@ impl HttpPush {
     }
 }
 
+/// What is said of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// What the record is the same by.
+    identity: String,
+    packets: Packets,
+}
+
+impl Item {
+    /// The JSON texts.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.packets.texts()
+    }
+}
+
 fn driven(spec: &HttpPushSpec) -> BatchOptions {
     let items = usize::try_from(spec.chunk_size).unwrap_or(usize::MAX).max(1);
     BatchOptions {
@@ -98,7 +127,7 @@ fn driven(spec: &HttpPushSpec) -> BatchOptions {
 }
 
 impl BatchTarget for HttpPush {
-    type Item = Packets;
+    type Item = Item;
     type State = State;
 
     fn kind(&self) -> &'static str {
@@ -117,24 +146,25 @@ impl BatchTarget for HttpPush {
         state.save()
     }
 
-    fn compose(&self, state: &mut State, record: &Record) -> Result<Packets, ComposeError> {
-        Ok(self.maker.packets(state, record))
+    fn compose(&self, state: &mut State, record: &Record) -> Result<Item, ComposeError> {
+        let packets = self.maker.packets(state, record);
+        Ok(Item { identity: record.identity.to_string(), packets })
     }
 
-    fn size(&self, item: &Packets) -> usize {
+    fn size(&self, item: &Item) -> usize {
         // Each with the comma behind it.
         item.texts().map(|text| send::encoded_len(text) + send::encoded_len(",")).sum()
     }
 
-    fn count(&self, item: &Packets) -> usize {
-        item.count()
+    fn count(&self, item: &Item) -> usize {
+        item.packets.count()
     }
 
     fn secrets(&self) -> Vec<&str> {
         self.poster.secrets()
     }
 
-    async fn send(&self, items: &[&Packets]) -> Result<Taken, SendError> {
+    async fn send(&self, items: &[&Item]) -> Result<Taken, SendError> {
         self.poster.post(items).await.map(|()| Taken::all(items.len()))
     }
 }

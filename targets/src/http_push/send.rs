@@ -1,25 +1,32 @@
 //! One POST: a form with the field `packets`.
 
-use super::Secrets;
+use super::{
+    Item, Secrets,
+    sign::{self, Signer},
+};
 use crate::{
     BuildError,
     egress::Egress,
     http::{self, Refused},
-    packets::Packets,
 };
-use crds::HttpPushSpec;
+use crds::{HttpPushSpec, PushHeader};
 use delivery::{SendError, budget::Credential};
 use reqwest::{
     Client, Url,
-    header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{
+        AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+    },
 };
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 use url::form_urlencoded;
 
 /// Where packets go and how.
 pub struct Poster {
+    /// Whose posts these are.
+    name: String,
     client: Client,
     egress: Egress,
+    signer: Signer,
     url: Url,
     extra: Vec<(String, String)>,
     /// What the receiver may repeat, and nobody else may see.
@@ -34,30 +41,27 @@ impl fmt::Debug for Poster {
 }
 
 impl Poster {
-    pub fn new(spec: &HttpPushSpec, secrets: &Secrets) -> Result<Self, BuildError> {
+    pub fn new(name: &str, spec: &HttpPushSpec, secrets: &Secrets) -> Result<Self, BuildError> {
         let url: Url =
             spec.server_url.parse().map_err(|error| BuildError::new("spec.serverUrl", error))?;
-        let mut headers = HeaderMap::new();
-        // As 0.8: each post is a connection of its own.
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        if let Some(authorization) = &secrets.authorization {
-            let value = http::secret_header("spec.authorizationSecretRef", authorization)?;
-            headers.insert(AUTHORIZATION, value);
-        }
         let egress = Egress { private: spec.allow_private_addresses };
-        let builder = egress
+        let mut builder = egress
             .guard(http::client(secrets.ca.as_deref())?)
-            .user_agent("buildbot")
-            .default_headers(headers)
+            .default_headers(headers(spec, secrets)?)
             .pool_max_idle_per_host(0)
             .http1_only();
+        if let (Some(certificate), Some(key)) = (&secrets.client_certificate, &secrets.client_key) {
+            builder = builder.identity(http::identity(certificate, key)?);
+        }
         let client = http::build(builder)?;
-        let given = secrets.authorization.iter().map(|value| value.trim());
+        let given = secrets.authorization.iter().chain(secrets.headers.values());
+        let given = given.map(|value| value.trim());
         let words = given.clone().filter_map(|value| value.split_once(' ').map(|(_, word)| word));
-        let secrets =
+        let hidden =
             given.chain(words).chain(url.password()).map(|text| text.trim().to_owned()).collect();
         let extra = spec.extra_post_params.clone().into_iter().collect();
-        Ok(Self { client, egress, url, extra, secrets })
+        let signer = Signer::new(&secrets.signatures)?;
+        Ok(Self { name: name.to_owned(), client, egress, signer, url, extra, secrets: hidden })
     }
 
     /// The address without what may be secret in it.
@@ -76,20 +80,25 @@ impl Poster {
         Credential::of(parts.map(|part| part.as_bytes()))
     }
 
-    pub async fn post(&self, items: &[&Packets]) -> Result<(), SendError> {
-        let texts: Vec<&str> = items.iter().flat_map(|packets| packets.texts()).collect();
+    pub async fn post(&self, items: &[&Item]) -> Result<(), SendError> {
+        let texts: Vec<&str> = items.iter().flat_map(|item| item.texts()).collect();
         if texts.is_empty() {
             return Ok(());
         }
         self.egress.check(&self.url).map_err(|forbidden| {
             SendError::Misconfigured(format!("{}: {forbidden}", self.place()))
         })?;
-        let request = self
+        let body = self.form(&texts).into_bytes();
+        let mut request = self
             .client
             .post(self.url.clone())
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(self.form(&texts));
-        match request.send().await {
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let id = sign::id(&self.name, items.iter().map(|item| item.identity.as_str()));
+        let now = jiff::Timestamp::now().as_second();
+        for (name, value) in self.signer.headers(&id, now, &body) {
+            request = request.header(name, value);
+        }
+        match request.body(body).send().await {
             Ok(response) if response.status().is_success() => Ok(()),
             Ok(response) => {
                 let refused = Refused::read(response).await;
@@ -105,6 +114,44 @@ impl Poster {
         form.extend_pairs(&self.extra);
         form.finish()
     }
+}
+
+/// The headers that every post has.
+fn headers(spec: &HttpPushSpec, secrets: &Secrets) -> Result<HeaderMap, BuildError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(USER_AGENT, HeaderValue::from_static("buildbot"));
+    // What is set replaces what is usual; what is set twice is sent twice.
+    headers.extend(own_headers(&spec.headers, &secrets.headers)?);
+    // As 0.8: each post is a connection of its own.
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if let Some(authorization) = &secrets.authorization {
+        let value = http::secret_header("spec.authorizationSecretRef", authorization)?;
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+fn own_headers(
+    headers: &[PushHeader],
+    secrets: &BTreeMap<usize, String>,
+) -> Result<HeaderMap, BuildError> {
+    let mut own = HeaderMap::new();
+    for (at, header) in headers.iter().enumerate() {
+        let name: HeaderName = header
+            .name
+            .parse()
+            .map_err(|error| BuildError::new(format!("spec.headers[{at}].name"), error))?;
+        let value = match (&header.value, secrets.get(&at)) {
+            (Some(value), _) => HeaderValue::from_str(value)
+                .map_err(|error| BuildError::new(format!("spec.headers[{at}].value"), error))?,
+            (None, Some(secret)) => {
+                http::secret_header(&format!("spec.headers[{at}].valueSecretRef"), secret)?
+            }
+            (None, None) => continue,
+        };
+        own.append(name, value);
+    }
+    Ok(own)
 }
 
 /// Bytes that a text takes in a form.

@@ -1,6 +1,7 @@
 //! Builds of a real 4.3 master, and what tests say of settings.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod events;
 pub mod github;
 pub mod peers;
 
