@@ -12,6 +12,7 @@
 
 mod about;
 mod answer;
+mod cloud_events;
 mod egress;
 pub mod gerrit;
 pub mod github;

@@ -4,7 +4,7 @@ use super::pod::{Egress, PodSettings};
 use super::{AT_LEAST_A_SECOND, CatchUp, MasterRef, RateLimit, SAME_MASTER, SecretKeyRef, yes};
 use crate::{Duration, Size, TargetStatus, schema};
 use kube::{CustomResource, KubeSchema};
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -38,6 +38,10 @@ use std::collections::BTreeMap;
 #[x_kube(validation = Rule::new("has(self.clientCertificateSecretRef) == has(self.clientKeySecretRef)").message("clientCertificateSecretRef and clientKeySecretRef need each other").field_path(".clientCertificateSecretRef"))]
 #[x_kube(validation = Rule::new("!has(self.clientCertificateSecretRef) || self.serverUrl.startsWith('https://')").message("clientCertificateSecretRef needs an https:// serverUrl").field_path(".clientCertificateSecretRef"))]
 #[x_kube(validation = Rule::new("!has(self.authorizationSecretRef) || self.headers.all(header, !header.name.matches('(?i)^authorization$'))").message("authorizationSecretRef makes the header Authorization already: leave one of them out").field_path(".headers"))]
+#[x_kube(validation = Rule::new("!has(self.contentMode) || self.format == 'cloudevents'").message("contentMode is of format: cloudevents").field_path(".contentMode"))]
+#[x_kube(validation = Rule::new("self.format != 'cloudevents' || self.filter").message("filter is of format: buildbot-0.8: leave it out").field_path(".filter"))]
+#[x_kube(validation = Rule::new("self.format != 'cloudevents' || !self.debug").message("debug is of format: buildbot-0.8: leave it out").field_path(".debug"))]
+#[x_kube(validation = Rule::new("self.format != 'cloudevents' || self.extraPostParams.size() == 0").message("extraPostParams are of format: buildbot-0.8: use headers").field_path(".extraPostParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct HttpPushSpec {
     /// The Master whose events are pushed.
@@ -54,6 +58,13 @@ pub struct HttpPushSpec {
     /// Where packets are posted to.
     #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
     pub server_url: String,
+    /// What is posted: the packets of Buildbot 0.8 in a form, or CloudEvents 1.0.2, which hold CDEvents
+    /// 0.4.1 where these have a word for it.
+    #[serde(default)]
+    pub format: PushFormat,
+    /// How CloudEvents are posted; `batched` when unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_mode: Option<ContentMode>,
     /// Whether `serverUrl` may be, or lead to, an address that is not of the Internet: this machine's
     /// own (127.0.0.0/8, ::1), a private network's (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16,
     /// 100.64.0.0/10, fc00::/7), and so a Service's of a cluster. Link-local addresses (a cloud's
@@ -69,7 +80,8 @@ pub struct HttpPushSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::selection::<100, 256>")]
     pub categories: Option<Vec<String>>,
-    /// How long events are collected before they are posted together.
+    /// How long events are collected before they are posted together. Events that are posted one by
+    /// one are not held back.
     #[serde(default = "buffer_delay")]
     pub buffer_delay: Duration,
     /// How long to wait after a post that failed.
@@ -92,7 +104,8 @@ pub struct HttpPushSpec {
     #[schemars(schema_with = "schema::text_map::<32, 4096>")]
     #[x_kube(validation = Rule::new("!('packets' in self)").message("packets is the field of the events themselves"))]
     pub extra_post_params: BTreeMap<String, String>,
-    /// Names of events that are not pushed, such as `stepStarted`.
+    /// Names of events that are not pushed, such as `stepStarted`. They are Buildbot 0.8's in every
+    /// format.
     #[serde(default)]
     #[schemars(schema_with = "event_names")]
     pub black_list: Vec<String>,
@@ -139,6 +152,33 @@ impl HttpPushSpec {
     pub fn selection(&self) -> model::Selection {
         super::selection(self.builders.as_ref(), self.categories.as_ref())
     }
+}
+
+/// What is posted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum PushFormat {
+    /// Packets of Buildbot 0.8.
+    #[default]
+    #[serde(rename = "buildbot-0.8")]
+    Buildbot,
+    /// CloudEvents.
+    #[serde(rename = "cloudevents")]
+    CloudEvents,
+}
+
+/// How CloudEvents are posted over HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub enum ContentMode {
+    /// A JSON list of many in a request.
+    #[default]
+    Batched,
+    /// One a request, whole in its body.
+    Structured,
+    /// One a request, its attributes in headers and its data in the body.
+    Binary,
 }
 
 /// A header of posts.

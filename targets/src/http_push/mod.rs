@@ -1,20 +1,21 @@
-//! `HttpPush`: events as Buildbot 0.8's `HttpStatusPush` posted them (row G07).
+//! `HttpPush`: events as Buildbot 0.8's `HttpStatusPush` posted them, or as CloudEvents (row G07).
 
 mod send;
 mod sign;
 
 use crate::{
     About, BuildError, Preview,
+    cloud_events::{self, CloudEvent},
     packets::{Maker, Packets, Settings, State},
 };
-use crds::HttpPushSpec;
+use crds::{ContentMode, HttpPushSpec, PushFormat};
 use delivery::{
     BatchOptions, BatchTarget, ComposeError, SendError, Taken,
     budget::{Budgets, Limit},
 };
 use model::{Build, Record};
 use send::Poster;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 use tokio::sync::watch;
 
 /// What a push has beside its settings.
@@ -52,6 +53,8 @@ impl fmt::Debug for Secrets {
 #[derive(Debug)]
 pub struct HttpPush {
     maker: Maker,
+    /// How CloudEvents are posted, in place of packets.
+    events: Option<ContentMode>,
     poster: Poster,
     options: BatchOptions,
     limits: Vec<Limit>,
@@ -68,16 +71,20 @@ impl HttpPush {
         secrets: &Secrets,
         about: watch::Receiver<About>,
     ) -> Result<Self, BuildError> {
+        let events =
+            (spec.format == PushFormat::CloudEvents).then(|| spec.content_mode.unwrap_or_default());
         let settings = Settings {
             selection: spec.selection(),
+            all: events.is_some(),
             black_list: spec.black_list.iter().cloned().collect(),
             filter: spec.filter,
             debug: spec.debug,
         };
         Ok(Self {
             maker: Maker::new(&settings, about),
+            events,
             poster: Poster::new(name, spec, secrets)?,
-            options: driven(spec),
+            options: driven(spec, events),
             limits: crate::about::limits(spec.rate_limit.as_ref()),
         })
     }
@@ -92,9 +99,16 @@ impl HttpPush {
         }
     }
 
-    /// The packets that a finished build would become, numbered from 1.
+    /// The packets that a finished build would become, numbered from 1; or its event.
     pub fn preview(&self, build: &Build) -> Vec<Preview> {
-        self.maker.preview(build, &self.poster.place())
+        let place = self.poster.place();
+        let mut previews = self.maker.preview(build, &place);
+        if self.events.is_some() {
+            for preview in previews.iter_mut().filter(|preview| !preview.to.is_empty()) {
+                *preview = cloud_events::preview(build, &self.maker.about(), &place);
+            }
+        }
+        previews
     }
 }
 
@@ -103,22 +117,44 @@ impl HttpPush {
 pub struct Item {
     /// What the record is the same by.
     identity: String,
-    packets: Packets,
+    said: Said,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Said {
+    Packets(Packets),
+    Event(CloudEvent),
 }
 
 impl Item {
     /// The JSON texts.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        self.packets.texts()
+        let (packets, event) = match &self.said {
+            Said::Packets(packets) => (Some(packets), None),
+            Said::Event(event) => (None, Some(event)),
+        };
+        packets.into_iter().flat_map(Packets::texts).chain(event.map(CloudEvent::body))
+    }
+
+    /// The headers of a post of this alone.
+    fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let event = match &self.said {
+            Said::Packets(_) => None,
+            Said::Event(event) => Some(event),
+        };
+        event.into_iter().flat_map(CloudEvent::headers)
     }
 }
 
-fn driven(spec: &HttpPushSpec) -> BatchOptions {
+fn driven(spec: &HttpPushSpec, events: Option<ContentMode>) -> BatchOptions {
+    let alone = matches!(events, Some(ContentMode::Structured | ContentMode::Binary));
     let items = usize::try_from(spec.chunk_size).unwrap_or(usize::MAX).max(1);
+    let items = if alone { 1 } else { items };
     BatchOptions {
         max_items: items,
         max_bytes: usize::try_from(spec.max_http_request_size.bytes()).unwrap_or(usize::MAX),
-        delay: spec.buffer_delay.get(),
+        // There is nothing to collect for a post of one.
+        delay: if alone { Duration::ZERO } else { spec.buffer_delay.get() },
         retry: spec.retry_delay.get(),
         window: items.clamp(256, 1024),
         catch_up: spec.catch_up.as_ref().and_then(|c| c.max_age).map(Into::into),
@@ -147,17 +183,23 @@ impl BatchTarget for HttpPush {
     }
 
     fn compose(&self, state: &mut State, record: &Record) -> Result<Item, ComposeError> {
-        let packets = self.maker.packets(state, record);
-        Ok(Item { identity: record.identity.to_string(), packets })
+        let said = match self.events {
+            Some(mode) => Said::Event(CloudEvent::new(record, &self.maker.about(), mode)),
+            None => Said::Packets(self.maker.packets(state, record)),
+        };
+        Ok(Item { identity: record.identity.to_string(), said })
     }
 
     fn size(&self, item: &Item) -> usize {
         // Each with the comma behind it.
-        item.texts().map(|text| send::encoded_len(text) + send::encoded_len(",")).sum()
+        item.texts().map(|text| self.poster.len(text) + self.poster.len(",")).sum()
     }
 
     fn count(&self, item: &Item) -> usize {
-        item.packets.count()
+        match &item.said {
+            Said::Packets(packets) => packets.count(),
+            Said::Event(_) => 1,
+        }
     }
 
     fn secrets(&self) -> Vec<&str> {

@@ -1,15 +1,15 @@
-//! One POST: a form with the field `packets`.
+//! One POST: a form with the field `packets`, or CloudEvents.
 
 use super::{
     Item, Secrets,
     sign::{self, Signer},
 };
 use crate::{
-    BuildError,
+    BuildError, cloud_events,
     egress::Egress,
     http::{self, Refused},
 };
-use crds::{HttpPushSpec, PushHeader};
+use crds::{ContentMode, HttpPushSpec, PushFormat, PushHeader};
 use delivery::{SendError, budget::Credential};
 use reqwest::{
     Client, Url,
@@ -20,6 +20,36 @@ use reqwest::{
 use std::{collections::BTreeMap, fmt};
 use url::form_urlencoded;
 
+/// How texts become a body.
+enum Body {
+    /// The field `packets` of a form, beside these.
+    Form(Vec<(String, String)>),
+    Events(ContentMode),
+}
+
+impl Body {
+    fn content_type(&self) -> &'static str {
+        match self {
+            Self::Form(_) => "application/x-www-form-urlencoded",
+            Self::Events(mode) => cloud_events::content_type(*mode),
+        }
+    }
+
+    fn of(&self, texts: &[&str]) -> String {
+        match self {
+            Self::Form(extra) => {
+                let mut form = form_urlencoded::Serializer::new(String::new());
+                form.append_pair("packets", &format!("[{}]", texts.join(",")));
+                form.extend_pairs(extra);
+                form.finish()
+            }
+            Self::Events(ContentMode::Batched) => format!("[{}]", texts.join(",")),
+            // There is one.
+            Self::Events(_) => texts.concat(),
+        }
+    }
+}
+
 /// Where packets go and how.
 pub struct Poster {
     /// Whose posts these are.
@@ -28,7 +58,7 @@ pub struct Poster {
     egress: Egress,
     signer: Signer,
     url: Url,
-    extra: Vec<(String, String)>,
+    body: Body,
     /// What the receiver may repeat, and nobody else may see.
     secrets: Vec<String>,
 }
@@ -59,9 +89,14 @@ impl Poster {
         let words = given.clone().filter_map(|value| value.split_once(' ').map(|(_, word)| word));
         let hidden =
             given.chain(words).chain(url.password()).map(|text| text.trim().to_owned()).collect();
-        let extra = spec.extra_post_params.clone().into_iter().collect();
+        let body = match spec.format {
+            PushFormat::Buildbot => {
+                Body::Form(spec.extra_post_params.clone().into_iter().collect())
+            }
+            PushFormat::CloudEvents => Body::Events(spec.content_mode.unwrap_or_default()),
+        };
         let signer = Signer::new(&secrets.signatures)?;
-        Ok(Self { name: name.to_owned(), client, egress, signer, url, extra, secrets: hidden })
+        Ok(Self { name: name.to_owned(), client, egress, signer, url, body, secrets: hidden })
     }
 
     /// The address without what may be secret in it.
@@ -88,11 +123,14 @@ impl Poster {
         self.egress.check(&self.url).map_err(|forbidden| {
             SendError::Misconfigured(format!("{}: {forbidden}", self.place()))
         })?;
-        let body = self.form(&texts).into_bytes();
-        let mut request = self
-            .client
-            .post(self.url.clone())
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let body = self.body.of(&texts).into_bytes();
+        let mut request =
+            self.client.post(self.url.clone()).header(CONTENT_TYPE, self.body.content_type());
+        if let [item] = items {
+            for (name, value) in item.headers() {
+                request = request.header(name, value);
+            }
+        }
         let id = sign::id(&self.name, items.iter().map(|item| item.identity.as_str()));
         let now = jiff::Timestamp::now().as_second();
         for (name, value) in self.signer.headers(&id, now, &body) {
@@ -108,11 +146,12 @@ impl Poster {
         }
     }
 
-    fn form(&self, texts: &[&str]) -> String {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("packets", &format!("[{}]", texts.join(",")));
-        form.extend_pairs(&self.extra);
-        form.finish()
+    /// Bytes that a text takes in a body.
+    pub fn len(&self, text: &str) -> usize {
+        match self.body {
+            Body::Form(_) => form_urlencoded::byte_serialize(text.as_bytes()).map(str::len).sum(),
+            Body::Events(_) => text.len(),
+        }
     }
 }
 
@@ -152,9 +191,4 @@ fn own_headers(
         own.append(name, value);
     }
     Ok(own)
-}
-
-/// Bytes that a text takes in a form.
-pub fn encoded_len(text: &str) -> usize {
-    form_urlencoded::byte_serialize(text.as_bytes()).map(str::len).sum()
 }
