@@ -120,7 +120,7 @@ class Ours:
         pushes = [{
             'apiVersion': 'statustargets.dev/v1alpha1', 'kind': 'HttpPush', 'metadata': {'name': f'push-{n}'},
             'spec': {'masterRef': {'name': 'main'}, 'serverUrl': f'http://127.0.0.1:{receiver.port}/{n}',
-                     'bufferDelay': '1ms', 'blackList': REST},
+                     'allowPrivateAddresses': True, 'bufferDelay': '1ms', 'blackList': REST},
         } for n in range(count)]
         data = ['--data', os.path.join(self.folder, 'data'), '--metrics', f'127.0.0.1:{self.metrics}']
         if split:

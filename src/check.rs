@@ -85,8 +85,14 @@ fn unsent(resource: &Resource, secrets: &SecretSource) -> (Resource, SecretSourc
             mail.spec.smtp_password_secret_ref.as_ref()
         }
         Resource::HttpPush(push) => {
-            push.spec.ca_secret_ref = None;
-            push.spec.authorization_secret_ref.as_ref()
+            let spec = &mut push.spec;
+            spec.ca_secret_ref = None;
+            spec.client_certificate_secret_ref = None;
+            spec.client_key_secret_ref = None;
+            spec.signature_secret_refs.clear();
+            // No header is shown.
+            spec.headers.clear();
+            spec.authorization_secret_ref.as_ref()
         }
         Resource::GitHubStatus(github) => {
             let spec = &mut github.spec;

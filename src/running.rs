@@ -58,7 +58,7 @@ pub enum StartError {
         /// The resource's name.
         name: String,
         /// The field that refers to the Secret.
-        field: &'static str,
+        field: String,
         /// Why.
         source: Box<SecretError>,
     },

@@ -44,7 +44,7 @@ pub use kinds::gerrit_push::{
 pub use kinds::github_status::{
     GitHubApp, GitHubMode, GitHubState, GitHubStates, GitHubStatus, GitHubStatusSpec, MissedBuilds,
 };
-pub use kinds::http_push::{HttpPush, HttpPushSpec};
+pub use kinds::http_push::{ContentMode, HttpPush, HttpPushSpec, PushFormat, PushHeader};
 pub use kinds::mail_message::{
     AddLogs, BuiltinMessage, LogLimits, LogPart, MessageFormatter, PreviousBuild,
 };

@@ -73,6 +73,10 @@ pub(crate) const HOST: &str =
 pub(crate) const USER: &str = r"^[^\s:]+$";
 /// What Gerrit lets a label be called.
 pub(crate) const LABEL: &str = r"^[A-Za-z0-9][-A-Za-z0-9_]*$";
+/// A header's name (RFC 9110).
+pub(crate) const HEADER: &str = r"^[-!#$%&'*+.^_`|~0-9A-Za-z]+$";
+/// A header's value.
+pub(crate) const HEADER_VALUE: &str = r"^([!-~]([ \t!-~]*[!-~])?)?$";
 /// One line of text.
 pub(crate) const ONE_LINE: &str = r"^[^\r\n]*$";
 
@@ -87,6 +91,8 @@ pub(crate) fn words(pattern: &str) -> Option<&'static str> {
         HOSTNAME => "host: write a name such as status.example.org or *.example.org",
         CIDR => "range of addresses: write ADDRESS/BITS, such as 10.1.2.0/24",
         SECRET_KEY => "key of a Secret: it has letters, digits, -, _ and .",
+        HEADER => "header's name: it has letters, digits and -, no spaces and no colon",
+        HEADER_VALUE => "header's value: one line of ASCII, without spaces around it",
         ONE_LINE => "single line",
         DOMAIN => "domain: write example.org, without @",
         HOST => "host: write a name or an IP address, without scheme or port",

@@ -63,6 +63,7 @@ fn the_longest_examples_load_and_use_every_field() {
         "MailNotifier categories",
         "MailNotifier useTls",
         "HttpPush builders",
+        "HttpPush contentMode",
         "StatusPush builders",
         "GerritPush builders",
         "GerritPush http",

@@ -41,7 +41,9 @@ smtpPort: {smtp}"
 
 /// Pushes of everything, soon.
 pub fn push(url: &str) -> String {
-    let spec = format!("serverUrl: {url}\nbufferDelay: 200ms\nretryDelay: 1s");
+    let spec = format!(
+        "serverUrl: {url}\nallowPrivateAddresses: true\nbufferDelay: 200ms\nretryDelay: 1s"
+    );
     belonging("HttpPush", "push", &spec, "")
 }
 

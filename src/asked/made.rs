@@ -45,7 +45,7 @@ pub fn make(
             Made::Mail(Box::new(make::mail(namespace, mail, secrets, about)?.reading(feed)))
         }
         Resource::HttpPush(push) => {
-            Made::HttpPush(Box::new(make::http_push(push, secrets, about)?))
+            Made::HttpPush(Box::new(make::http_push(namespace, push, secrets, about)?))
         }
         Resource::StatusPush(push) => Made::StatusPush(Box::new(make::status_push(push, about)?)),
         Resource::GerritPush(push) => {

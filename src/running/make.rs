@@ -41,6 +41,7 @@ pub fn mail(
 
 /// Makes the target of an `HttpPush`.
 pub fn http_push(
+    namespace: &str,
     resource: &HttpPush,
     secrets: &SecretSource,
     about: watch::Receiver<About>,
@@ -49,11 +50,26 @@ pub fn http_push(
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     let spec = &resource.spec;
     let of = Given { kind, name, secrets };
-    let given = http_push::Secrets {
+    let certificate = spec.client_certificate_secret_ref.as_ref();
+    let mut given = http_push::Secrets {
         authorization: of.text("authorizationSecretRef", spec.authorization_secret_ref.as_ref())?,
         ca: of.bytes("caSecretRef", spec.ca_secret_ref.as_ref())?,
+        client_certificate: of.bytes("clientCertificateSecretRef", certificate)?,
+        client_key: of.bytes("clientKeySecretRef", spec.client_key_secret_ref.as_ref())?,
+        ..http_push::Secrets::default()
     };
-    http_push::HttpPush::new(spec, &given, about).map_err(|error| settings(kind, name, &error))
+    for (at, reference) in spec.signature_secret_refs.iter().enumerate() {
+        let key = of.bytes(&format!("signatureSecretRefs[{at}]"), Some(reference))?;
+        given.signatures.extend(key);
+    }
+    for (at, header) in spec.headers.iter().enumerate() {
+        let field = format!("headers[{at}].valueSecretRef");
+        let value = of.text(&field, header.value_secret_ref.as_ref())?;
+        given.headers.extend(value.map(|value| (at, value)));
+    }
+    let full = format!("{namespace}/{name}");
+    http_push::HttpPush::new(&full, spec, &given, about)
+        .map_err(|error| settings(kind, name, &error))
 }
 
 /// Makes the target of a `StatusPush`.
@@ -131,7 +147,7 @@ struct Given<'a> {
 impl Given<'_> {
     fn text(
         &self,
-        field: &'static str,
+        field: &str,
         reference: Option<&SecretKeyRef>,
     ) -> Result<Option<String>, StartError> {
         let of = (self.kind, self.name, field);
@@ -140,7 +156,7 @@ impl Given<'_> {
 
     fn bytes(
         &self,
-        field: &'static str,
+        field: &str,
         reference: Option<&SecretKeyRef>,
     ) -> Result<Option<Vec<u8>>, StartError> {
         let of = (self.kind, self.name, field);
@@ -150,7 +166,7 @@ impl Given<'_> {
 
 /// What `read` makes of the Secret that a field refers to.
 pub(super) fn secret<T>(
-    (kind, name, field): (&'static str, &str, &'static str),
+    (kind, name, field): (&'static str, &str, &str),
     reference: &SecretKeyRef,
     secrets: &SecretSource,
     read: impl FnOnce(&Secret) -> Result<T, SecretError>,
@@ -158,7 +174,7 @@ pub(super) fn secret<T>(
     secrets.get(reference).and_then(|secret| read(&secret)).map_err(|error| StartError::Secret {
         kind,
         name: name.to_owned(),
-        field,
+        field: field.to_owned(),
         source: Box::new(error),
     })
 }

@@ -66,7 +66,8 @@ impl Running {
                 Box::pin(self.one_by_one(with, sink, target, options)).await
             }
             Resource::HttpPush(push) => {
-                let target = make::http_push(push, with.secrets, with.about.clone())?;
+                let namespace = with.namespace_of(&push.metadata);
+                let target = make::http_push(namespace, push, with.secrets, with.about.clone())?;
                 let options = target.options(&name, &budgets);
                 let (catch_up, suspend) = (push.spec.catch_up.as_ref(), push.spec.suspend);
                 let sink = Sink { kind, name, catch_up, suspend, reporter };

@@ -4,12 +4,17 @@
 use crate::{
     BuildError,
     answer::{Refusal, refusal},
+    egress::Forbidden,
 };
 use delivery::SendError;
 use reqwest::{
-    Certificate, Client, ClientBuilder, Response, StatusCode, Url,
+    Certificate, Client, ClientBuilder, Identity, Response, StatusCode, Url,
     header::{HeaderMap, HeaderValue},
     redirect::Policy,
+};
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    sign::CertifiedKey,
 };
 use std::{error::Error, time::Duration};
 
@@ -40,8 +45,42 @@ pub(crate) fn build(builder: ClientBuilder) -> Result<Client, BuildError> {
 
 /// Only certificates keep a client from being built. The cause is in the error's source alone.
 fn unusable(error: &reqwest::Error) -> BuildError {
+    unusable_at("spec.caSecretRef", error)
+}
+
+fn unusable_at(field: &str, error: &reqwest::Error) -> BuildError {
     let cause = error.source().map_or(error.to_string(), ToString::to_string);
-    BuildError::new("spec.caSecretRef", format!("no PEM certificate: {cause}"))
+    BuildError::new(field, format!("no PEM certificate: {cause}"))
+}
+
+/// What the client shows of itself: a certificate and its key, the values of
+/// `spec.clientCertificateSecretRef` and `spec.clientKeySecretRef`.
+pub(crate) fn identity(certificate: &[u8], key: &[u8]) -> Result<Identity, BuildError> {
+    let certificate_field = "spec.clientCertificateSecretRef";
+    let refused = |text: String| BuildError::new("spec.clientKeySecretRef", text);
+    crate::about::check_pem(certificate_field, certificate)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate).collect();
+    let chain = chain.map_err(|error| {
+        BuildError::new(certificate_field, format!("no PEM certificate: {error}"))
+    })?;
+    // The parser's words could show what stands in the key's place.
+    let private = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
+        refused(
+            "holds no PEM private key (-----BEGIN PRIVATE KEY-----) without a passphrase".into(),
+        )
+    })?;
+    let provider = rustls::crypto::ring::default_provider();
+    CertifiedKey::from_der(chain, private, &provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            refused(format!("is not the key of the certificate of {certificate_field}"))
+        }
+        rustls::Error::InvalidCertificate(error) => {
+            BuildError::new(certificate_field, format!("no certificate: {error:?}"))
+        }
+        error => refused(error.to_string()),
+    })?;
+    let pem = [certificate, b"\n", key].concat();
+    Identity::from_pem(&pem).map_err(|error| unusable_at(certificate_field, &error))
 }
 
 /// The value of a header that no log shows. `field` is the setting that it comes from.
@@ -115,8 +154,12 @@ impl Refused {
     }
 }
 
-/// A request that got no answer. What is wrong with TLS stays so until somebody mends it.
+/// A request that got no answer. What is wrong with TLS, or with an address that is not to be
+/// connected to, stays so until somebody mends it.
 pub(crate) fn failed(place: &str, error: reqwest::Error) -> SendError {
+    if let Some(forbidden) = cause_of::<Forbidden>(&error) {
+        return SendError::Misconfigured(format!("{place}: {forbidden}"));
+    }
     let tls = is_tls(&error);
     // The address may hold a password.
     let error = error.without_url();
@@ -128,6 +171,12 @@ pub(crate) fn failed(place: &str, error: reqwest::Error) -> SendError {
     }
     let text: String = text.chars().take(2 * LINE).collect();
     if tls { SendError::Misconfigured(text) } else { SendError::Transient(text) }
+}
+
+/// The first cause of a type.
+fn cause_of<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+        .find_map(|cause| cause.downcast_ref())
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {

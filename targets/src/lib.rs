@@ -12,6 +12,8 @@
 
 mod about;
 mod answer;
+mod cloud_events;
+mod egress;
 pub mod gerrit;
 pub mod github;
 mod http;

@@ -143,10 +143,13 @@ async fn http_push() -> Kit {
     let start = move |setup: Setup| {
         let Setup { reader, metrics, budget, catch_up, state, cancel } = setup;
         let more = json!({ "bufferDelay": "1ms", "retryDelay": "2ms", "chunkSize": 3 });
-        let secrets =
-            http_push::Secrets { authorization: Some(format!("Bearer {SECRET}")), ca: None };
+        let secrets = http_push::Secrets {
+            authorization: Some(format!("Bearer {SECRET}")),
+            ..Default::default()
+        };
         let target =
-            http_push::HttpPush::new(&push_spec(&url, &more), &secrets, about().fixed()).unwrap();
+            http_push::HttpPush::new("ci/push", &push_spec(&url, &more), &secrets, about().fixed())
+                .unwrap();
         let own = target.options("test", &Budgets::default());
         let options = BatchOptions { budget, catch_up, state, hold: quick(), ..own };
         Box::pin(delivery::run_batch(reader, target, options, metrics, cancel)) as Running

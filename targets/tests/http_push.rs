@@ -81,7 +81,7 @@ async fn receiver(
 }
 
 fn push(url: &str, more: &Value) -> HttpPush {
-    HttpPush::new(&push_spec(url, more), &Secrets::default(), about().fixed()).unwrap()
+    HttpPush::new("ci/push", &push_spec(url, more), &Secrets::default(), about().fixed()).unwrap()
 }
 
 fn payloads(push: &HttpPush, events: Vec<Event>) -> Vec<Value> {
@@ -198,7 +198,7 @@ fn g07_filter_black_list_and_builders_are_obeyed() {
         (json!({ "categories": ["slow"] }), false),
     ] {
         let spec = push_spec("http://127.0.0.1:1/", &more);
-        let push = HttpPush::new(&spec, &Secrets::default(), known.clone()).unwrap();
+        let push = HttpPush::new("ci/push", &spec, &Secrets::default(), known.clone()).unwrap();
         assert_eq!(push.decide(&record(step.clone(), 1)), expected, "{more}");
     }
 }
@@ -207,9 +207,9 @@ fn g07_filter_black_list_and_builders_are_obeyed() {
 async fn certificates_that_are_none_are_said_with_their_field_and_why() {
     let pem = "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n";
     for (ca, why) in [("no PEM", "holds no PEM certificate"), (pem, "no PEM certificate: ")] {
-        let secrets = Secrets { authorization: None, ca: Some(ca.into()) };
+        let secrets = Secrets { ca: Some(ca.into()), ..Secrets::default() };
         let spec = push_spec("https://127.0.0.1:1/", &json!({}));
-        let error = HttpPush::new(&spec, &secrets, about().fixed()).unwrap_err();
+        let error = HttpPush::new("ci/push", &spec, &secrets, about().fixed()).unwrap_err();
         assert_eq!(error.field, "spec.caSecretRef");
         assert!(error.text.starts_with(why) && !error.text.contains("builder"), "{error}");
     }
@@ -225,8 +225,8 @@ async fn run_to(
     let mut settings = json!({ "bufferDelay": "1ms", "retryDelay": "20ms" });
     settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let spec = push_spec(url, &settings);
-    let secrets = Secrets { authorization: Some("Bearer s3cret".into()), ca: None };
-    let push = HttpPush::new(&spec, &secrets, about().fixed()).unwrap();
+    let secrets = Secrets { authorization: Some("Bearer s3cret".into()), ..Secrets::default() };
+    let push = HttpPush::new("ci/push", &spec, &secrets, about().fixed()).unwrap();
     let options = delivery::BatchOptions {
         hold: quick(),
         attempt_timeout: Duration::from_millis(500),

@@ -95,7 +95,7 @@ impl Targets {
     async fn start(&mut self, name: &str, url: &str) -> watch::Receiver<TargetState> {
         let consumer = self.consumer(name).await;
         let spec = push_spec(url, &json!({ "bufferDelay": "1ms", "retryDelay": "5ms" }));
-        let push = HttpPush::new(&spec, &Secrets::default(), about().fixed()).unwrap();
+        let push = HttpPush::new("ci/push", &spec, &Secrets::default(), about().fixed()).unwrap();
         let options = push.options(name, &self.budgets);
         let state = options.watch();
         let run = run_batch(consumer, push, options, metrics(), self.cancel.clone());

@@ -30,7 +30,7 @@ async fn live(dir: &Path, url: &str, builds: std::ops::Range<usize>) {
     feed.ingest().commit(batch, &World::default()).await.unwrap();
 
     let spec = push_spec(url, &json!({ "bufferDelay": "1ms", "retryDelay": "5ms" }));
-    let push = HttpPush::new(&spec, &Secrets::default(), about().fixed()).unwrap();
+    let push = HttpPush::new("ci/push", &spec, &Secrets::default(), about().fixed()).unwrap();
     let options = push.options("push", &Budgets::default());
     let mut state = options.watch();
     let cancel = CancellationToken::new();
@@ -87,7 +87,7 @@ async fn c02_two_pushes_of_one_journal_have_settings_and_places_of_their_own() {
         let consumer = feed.consumer(name, ConsumerOptions::default()).await.unwrap();
         let more = json!({ "bufferDelay": "1ms", "retryDelay": "5ms", "builders": [builder] });
         let spec = push_spec(&url, &more);
-        let push = HttpPush::new(&spec, &Secrets::default(), about().fixed()).unwrap();
+        let push = HttpPush::new("ci/push", &spec, &Secrets::default(), about().fixed()).unwrap();
         let options = push.options(name, &Budgets::default());
         let state = options.watch();
         let run = run_batch(consumer, push, options, metrics.clone(), cancel.clone());
@@ -135,7 +135,7 @@ async fn a_suspended_push_keeps_its_place_and_sends_all_in_order_once_resumed() 
         "rateLimit": { "messages": 50, "period": "1h" }, "catchUp": { "maxAge": "1h" },
     });
     let spec = push_spec(&url, &more);
-    let push = HttpPush::new(&spec, &Secrets::default(), about().fixed()).unwrap();
+    let push = HttpPush::new("ci/push", &spec, &Secrets::default(), about().fixed()).unwrap();
     let options = push.options("push", &Budgets::default());
     assert_eq!(options.catch_up, Some(std::time::Duration::from_secs(3600)));
     let (mut state, budget) = (options.watch(), Arc::clone(&options.budget));

@@ -258,10 +258,11 @@ impl Targets {
         let spec: HttpPushSpec = serde_json::from_value(json!({
             "masterRef": { "name": "main" },
             "serverUrl": url,
+            "allowPrivateAddresses": true,
             "bufferDelay": "1ms",
             "retryDelay": "1s",
         }))?;
-        let push = HttpPush::new(&spec, &Secrets::default(), About::default().fixed())?;
+        let push = HttpPush::new("ci/push", &spec, &Secrets::default(), About::default().fixed())?;
         let options = push.options(name, &self.budgets);
         let metrics = delivery::Metrics::register(&Registry::new(), "main")?;
         let run =

@@ -93,24 +93,40 @@ pub(crate) fn secrets(placed: &[Placed], source: &SecretSource) -> Vec<ManifestE
                 SecretError::NoSecret { .. } | SecretError::BadName(_) => path.push("name"),
                 _ => path.push("key"),
             }
-            errors.push(target.error(&path, error.to_string()));
+            let field = field(&path);
+            errors.push(ManifestError { field, ..target.error(&path, error.to_string()) });
         });
     }
     errors
 }
 
-/// Calls `found` for every member whose name ends in `SecretRef`.
+/// A path as messages write it: `spec.headers[1].valueSecretRef`.
+fn field(path: &[&str]) -> String {
+    path.iter().fold(String::new(), |field, step| match step.parse::<usize>() {
+        Ok(index) => format!("{field}[{index}]"),
+        Err(_) => join(&field, step),
+    })
+}
+
+/// Calls `found` for every member whose name ends in `SecretRef`, and each item of one that ends in
+/// `SecretRefs`.
 fn visit(node: &Node, path: &mut Vec<String>, found: &mut impl FnMut(&[String], &SecretKeyRef)) {
-    let Content::Map(members) = &node.content else { return };
-    for member in members {
-        path.push(member.key.clone());
-        if member.key.ends_with("SecretRef") {
-            if let Ok(reference) = serde_json::from_value(member.value.to_json()) {
-                found(path, &reference);
-            }
-        } else {
-            visit(&member.value, path, found);
+    let reference = path.iter().rev().find(|step| step.parse::<usize>().is_err());
+    if reference.is_some_and(|name| name.ends_with("SecretRef") || name.ends_with("SecretRefs"))
+        && let Ok(reference) = serde_json::from_value(node.to_json())
+    {
+        return found(path, &reference);
+    }
+    let inner: Vec<(String, &Node)> = match &node.content {
+        Content::Map(members) => members.iter().map(|m| (m.key.clone(), &m.value)).collect(),
+        Content::List(items) => {
+            items.iter().enumerate().map(|(at, item)| (at.to_string(), item)).collect()
         }
+        _ => return,
+    };
+    for (step, value) in inner {
+        path.push(step);
+        visit(value, path, found);
         path.pop();
     }
 }

@@ -229,6 +229,7 @@ metadata: {{name: push}}
 spec:
   masterRef: {{name: main}}
   serverUrl: {push}
+  allowPrivateAddresses: true
   bufferDelay: 200ms
   retryDelay: 1s
   authorizationSecretRef: {{name: receiver, key: authorization}}

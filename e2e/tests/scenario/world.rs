@@ -153,7 +153,10 @@ impl World {
             (
                 "HttpPush",
                 "push",
-                format!("{pushes}serverUrl: http://127.0.0.1:{}/push", http.port()),
+                format!(
+                    "{pushes}allowPrivateAddresses: true\nserverUrl: http://127.0.0.1:{}/push",
+                    http.port()
+                ),
             ),
             ("StatusPush", "program", format!("{pushes}chunkSize: {CHUNK}\ncommand: {command}")),
             (

@@ -194,8 +194,19 @@ fn pages(own: &str, namespace: &str, master: &str, context: &Context) -> Option<
     reached.min().map(|(_, url)| url)
 }
 
-/// Calls `found` for every member whose name ends in `SecretRef`.
+/// Calls `found` for every member whose name ends in `SecretRef`, and each item of one that ends in
+/// `SecretRefs`.
 fn secret_references(value: &Value, path: &str, found: &mut impl FnMut(String, SecretKeyRef)) {
+    if let Some(items) = value.as_array() {
+        for (at, item) in items.iter().enumerate() {
+            let place = format!("{path}[{at}]");
+            match serde_json::from_value(item.clone()) {
+                Ok(reference) if path.ends_with("SecretRefs") => found(place, reference),
+                _ => secret_references(item, &place, found),
+            }
+        }
+        return;
+    }
     let Some(members) = value.as_object() else { return };
     for (key, value) in members {
         let path = format!("{path}.{key}");

@@ -10,20 +10,22 @@ use std::collections::BTreeSet;
 pub struct Choice {
     selection: Selection,
     black_list: BTreeSet<String>,
+    all: bool,
 }
 
 impl Choice {
     pub fn new(settings: &Settings) -> Self {
-        let Settings { selection, black_list, .. } = settings.clone();
-        Self { selection, black_list }
+        let Settings { selection, black_list, all, .. } = settings.clone();
+        Self { selection, black_list, all }
     }
 
     /// Whether an event is pushed. Events of no builder are, whatever builders are selected.
     /// Where builders are selected, an event of a builder that nobody knows is not.
     pub fn wants(&self, event: &Event, about: &About) -> bool {
-        let Some(name) = event_name(event) else { return false };
-        if self.black_list.contains(name) {
-            return false;
+        match event_name(event) {
+            None if !self.all => return false,
+            Some(name) if self.black_list.contains(name) => return false,
+            _ => {}
         }
         let known = |name: &str, id: Option<model::BuilderId>| {
             let by_id = id.and_then(|id| about.builders.get(&id));
@@ -41,9 +43,9 @@ impl Choice {
             Event::StepStarted { builder, .. } | Event::StepFinished { builder, .. } => {
                 known(builder.as_str(), None)
             }
-            Event::RequestSubmitted { request } | Event::RequestCancelled { request } => {
-                known("", Some(request.builder))
-            }
+            Event::RequestSubmitted { request }
+            | Event::RequestCancelled { request }
+            | Event::RequestCompleted { request } => known("", Some(request.builder)),
             Event::BuilderAdded { builder }
             | Event::BuilderChanged { builder }
             | Event::BuilderRemoved { builder } => {

@@ -1,7 +1,7 @@
 //! The packets of Buildbot 0.8's `StatusPush` and `HttpStatusPush`: which events become packets, and
 //! what is in them (row G07). Shared by the targets that push them.
 
-mod as_dict;
+pub(crate) mod as_dict;
 mod compose;
 mod decide;
 
@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub selection: Selection,
     /// Names of events that are not.
     pub black_list: BTreeSet<String>,
+    /// Whether events that 0.8 did not push are, too.
+    pub all: bool,
     /// Whether empty values are left out.
     pub filter: bool,
     /// Whether the JSON is indented.
@@ -43,6 +45,11 @@ impl Maker {
     /// Whether a record is pushed.
     pub fn wants(&self, record: &Record) -> bool {
         self.choice.wants(&record.event, &self.about.borrow())
+    }
+
+    /// What is known of the master.
+    pub fn about(&self) -> watch::Ref<'_, About> {
+        self.about.borrow()
     }
 
     /// The packets of a record, numbered on from the state.

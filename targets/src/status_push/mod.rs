@@ -35,6 +35,7 @@ impl StatusPush {
         let settings = Settings {
             selection: spec.selection(),
             black_list: spec.black_list.iter().cloned().collect(),
+            all: false,
             filter: spec.filter,
             // A packet is a line.
             debug: false,
