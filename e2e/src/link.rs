@@ -108,14 +108,19 @@ impl Link {
         self.flow.send_replace(if stall { Flow::Stalled } else { Flow::Open });
     }
 
-    /// Cuts every connection and takes no new one, as if the server's process were gone.
-    pub async fn refuse(&self) {
+    /// Takes no new connection; open ones stay.
+    pub async fn close(&self) {
         let task = self.listening.lock().unwrap().take();
         if let Some(task) = task {
             task.abort();
             // The port is closed once the task is dropped.
             let _ = task.await;
         }
+    }
+
+    /// Cuts every connection and takes no new one, as if the server's process were gone.
+    pub async fn refuse(&self) {
+        self.close().await;
         self.cut();
     }
 

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         texts::g01_any_text_arrives_as_it_was,
         unclear::g01_a_review_whose_answer_was_lost_is_not_sent_twice,
         unclear::g01_over_ssh_a_review_that_is_there_is_not_sent_twice_either,
+        unclear::g01_reviews_go_over_one_connection_and_past_one_that_was_cut,
         master::g01_a_real_masters_builds_vote_on_the_change_that_they_built,
     ];
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);

@@ -2,7 +2,7 @@
 
 use crate::world::{Way, World, build, composed, target};
 use delivery::{Sent, Target as _};
-use e2e::wait_until;
+use e2e::{Link, wait_until};
 use model::Outcome;
 use serde_json::json;
 use std::{
@@ -101,4 +101,30 @@ pub async fn g01_over_ssh_a_review_that_is_there_is_not_sent_twice_either(world:
         return;
     }
     panic!("each of 40 reviews was answered before it could be seen");
+}
+
+/// A connection is kept for the next review; one that was cut meanwhile costs nothing but a new one.
+pub async fn g01_reviews_go_over_one_connection_and_past_one_that_was_cut(world: &World) {
+    let mut spec = world.spec(Way::Ssh, &json!({ "review": { "message": "once, please" } }));
+    let link = Link::start(spec.port).await;
+    let mut secrets = world.secrets();
+    let (from, to) = (format!("]:{} ", spec.port), format!("]:{} ", link.port()));
+    secrets.known_hosts = secrets.known_hosts.map(|hosts| hosts.replace(&from, &to));
+    spec.port = link.port();
+    let target = target(&spec, &secrets);
+    let review = async || {
+        let change = world.gerrit().change("demo").await;
+        let mut message = composed(&target, build(&change, "linux", Outcome::Success));
+        assert_eq!(target.send(&mut message).await.unwrap(), Sent::Whole);
+        assert_eq!(world.said(&change).await, ["Patch Set 1: Verified+1\n\nonce, please"]);
+    };
+    review().await;
+    // No new connection is taken: the next review goes over the one that is there.
+    link.close().await;
+    review().await;
+    link.accept().await;
+    for _ in 0..3 {
+        link.cut();
+        review().await;
+    }
 }

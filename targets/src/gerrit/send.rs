@@ -49,7 +49,7 @@ pub enum Sender {
 
 /// One attempt's connection.
 enum Talk<'a> {
-    Ssh(Box<Session>),
+    Ssh(&'a Ssh, Box<Session>),
     Rest(&'a Rest),
 }
 
@@ -97,15 +97,26 @@ impl Sender {
         }
     }
 
+    async fn connect(&self) -> Result<Talk<'_>, SendError> {
+        match self {
+            Self::Ssh(ssh) => Ok(Talk::Ssh(ssh, Box::new(ssh.connect().await?))),
+            Self::Rest(rest) => Ok(Talk::Rest(rest)),
+            Self::Nowhere(place) => {
+                Err(SendError::Misconfigured(format!("nothing to log in to {place} with")))
+            }
+        }
+    }
+
     pub async fn send(&self, message: &mut Message) -> Result<Sent, SendError> {
         if !message.left.is_empty() {
-            let talk = match self {
-                Self::Ssh(ssh) => Talk::Ssh(Box::new(ssh.connect().await?)),
-                Self::Rest(rest) => Talk::Rest(rest),
-                Self::Nowhere(place) => {
-                    let text = format!("nothing to log in to {place} with");
-                    return Err(SendError::Misconfigured(text));
-                }
+            let kept = match self {
+                Self::Ssh(ssh) => ssh.kept().map(|session| Talk::Ssh(ssh, Box::new(session))),
+                Self::Rest(_) | Self::Nowhere(_) => None,
+            };
+            let mut old = kept.is_some();
+            let mut talk = match kept {
+                Some(talk) => talk,
+                None => self.connect().await?,
             };
             while let Some(place) = message.left.first().cloned() {
                 match talk.review(&place, message).await {
@@ -114,11 +125,17 @@ impl Sender {
                         message.refused.extend(refused);
                     }
                     Err(SendError::Permanent(text)) => message.refused.push(text),
+                    // The server may have ended it meanwhile; nothing but a question went over it.
+                    Err(SendError::Transient(_)) if old && !message.unclear => {
+                        old = false;
+                        talk = self.connect().await?;
+                        continue;
+                    }
                     Err(other) => return Err(other),
                 }
                 message.left.remove(0);
             }
-            talk.end().await;
+            talk.keep();
         }
         let refused = message.refused.join("; ");
         match (message.refused.is_empty(), message.sent) {
@@ -137,7 +154,7 @@ impl Talk<'_> {
         message: &mut Message,
     ) -> Result<Option<String>, SendError> {
         let found = match self {
-            Self::Ssh(session) => session.find(place, message.unclear).await?,
+            Self::Ssh(_, session) => session.find(place, message.unclear).await?,
             Self::Rest(rest) => rest.find(place, message.unclear).await?,
         };
         let found = choose(found, place)?;
@@ -153,7 +170,7 @@ impl Talk<'_> {
         }
         message.unclear = true;
         let taken = match self {
-            Self::Ssh(session) => session.review(place, &found, &review).await,
+            Self::Ssh(_, session) => session.review(place, &found, &review).await,
             Self::Rest(rest) => rest.review(&found, &review).await,
         };
         if !matches!(taken, Err(SendError::Transient(_))) {
@@ -162,9 +179,10 @@ impl Talk<'_> {
         Ok(missing(place, &review, &taken?))
     }
 
-    async fn end(self) {
-        if let Self::Ssh(session) = self {
-            session.end().await;
+    /// The next review goes the same way, if it comes soon.
+    fn keep(self) {
+        if let Self::Ssh(ssh, session) = self {
+            ssh.keep(*session);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::BuildError;
 use crds::GerritPushSpec;
 use delivery::{SendError, budget::Credential};
 use russh::{
-    ChannelMsg, Disconnect, Preferred, client,
+    ChannelMsg, Preferred, client,
     keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate},
 };
 use std::{
@@ -28,10 +28,11 @@ const CONNECT: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long a server's version is believed: each question is a command, and delays a review.
 const VERSION: Duration = Duration::from_secs(600);
+/// How long a connection is kept for the next review: to connect and log in takes longer than to review.
+/// Shorter than [`SILENCE`], after which it closes by itself.
+const KEPT: Duration = Duration::from_secs(30);
 /// Most bytes of an answer.
 const ANSWER: usize = 4 << 20;
-/// The answer is there already when we say good-bye, so that is not waited for at length.
-const QUIT: Duration = Duration::from_secs(2);
 
 /// Where the server is and who we are.
 pub struct Ssh {
@@ -44,6 +45,8 @@ pub struct Ssh {
     marks: Marks,
     /// The server's version, and when it said so.
     version: Mutex<Option<(Instant, Version)>>,
+    /// A connection that the last review went over, and when.
+    kept: Mutex<Option<(Instant, Session)>>,
 }
 
 /// Without the key.
@@ -77,6 +80,7 @@ impl Ssh {
             config: Arc::new(config),
             marks,
             version: Mutex::default(),
+            kept: Mutex::default(),
         })
     }
 
@@ -92,6 +96,19 @@ impl Ssh {
         let port = self.port.to_be_bytes();
         let key = self.fingerprint();
         Credential::of([self.host.as_bytes(), &port, self.username.as_bytes(), key.as_bytes()])
+    }
+
+    /// The connection that was kept, if it is fit for use.
+    pub fn kept(&self) -> Option<Session> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (_, session) = kept.filter(|(at, _)| at.elapsed() < KEPT)?;
+        (!session.handle.is_closed()).then_some(session)
+    }
+
+    /// Keeps a connection for the next review.
+    pub fn keep(&self, session: Session) {
+        let kept = Some((Instant::now(), session));
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 
     /// Connects, checks the host's key, and logs in.
@@ -289,12 +306,6 @@ impl Session {
             }
         }
         Ok(answer)
-    }
-
-    pub async fn end(self) {
-        // Whatever the answer: there is nothing left to do about it.
-        let bye = self.handle.disconnect(Disconnect::ByApplication, "", "");
-        let _ = tokio::time::timeout(QUIT, bye).await;
     }
 }
 
