@@ -4,6 +4,7 @@
 //! targets, each a task of its own, so that one that is slow or fails costs only itself.
 
 pub mod about;
+mod informed;
 pub mod make;
 mod mending;
 mod origin;

@@ -5,6 +5,7 @@ mod tests;
 
 use super::{
     Reading, Running, StartError,
+    informed::Informed,
     make::{self, settings},
     reports::Reporter,
 };
@@ -145,7 +146,7 @@ impl Running {
         run: F,
     ) -> Result<(), StartError>
     where
-        F: Fn(AnyConsumer, CancellationToken) -> R + Send + Sync + 'static,
+        F: Fn(Informed, CancellationToken) -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), RunError>> + Send,
     {
         let Sink { kind, name, catch_up, suspend, reporter } = sink;
@@ -155,7 +156,10 @@ impl Running {
             self.suspend(with.feed, (kind, name), (first, wanted));
         } else {
             self.follow_peer(reporter, state);
-            self.supervise(with.feed, (kind, name), (first, wanted), run);
+            let about = with.about.clone();
+            self.supervise(with.feed, (kind, name), (first, wanted), move |consumer, cancel| {
+                run(Informed::new(consumer, about.clone()), cancel)
+            });
         }
         Ok(())
     }
