@@ -98,7 +98,7 @@ pub(super) fn told(record: &Record, about: &About) -> Option<Told> {
                 id,
                 subject: "taskRun",
                 content: content.into(),
-                custom: of_step(builder, *number, step, url),
+                custom: of_step(builder, *number, step, url.as_deref()),
             }
         }
         Event::ChangeAdded { change } => {
@@ -200,7 +200,7 @@ fn of_build(build: &Build, about: &About) -> Value {
     })
 }
 
-fn of_step(builder: &BuilderName, number: u64, step: &Step, url: Option<String>) -> Value {
+fn of_step(builder: &BuilderName, number: u64, step: &Step, url: Option<&str>) -> Value {
     json!({
         "builder": builder.as_str(),
         "number": number,

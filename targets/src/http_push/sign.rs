@@ -85,7 +85,7 @@ pub fn id<'a>(sender: &str, identities: impl Iterator<Item = &'a str>) -> String
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
     use super::{Signer, id};
 
