@@ -211,7 +211,10 @@ impl Receivers {
         let (smtp, http, github, ssh) =
             (self.port("SMTP"), self.port("HTTP"), self.port("GITHUB"), self.port("SSH"));
         let hosts = fs::read_to_string(self.keys.join("known_hosts")).unwrap_or_default();
-        let push = |path: &str| json!({ "serverUrl": format!("http://127.0.0.1:{http}/{path}") });
+        let push = |path: &str| {
+            let url = format!("http://127.0.0.1:{http}/{path}");
+            json!({ "serverUrl": url, "allowPrivateAddresses": true })
+        };
         let mut at_once = push("ours-at-once");
         at_once["bufferDelay"] = "0s".into();
         let secret = |key: &str| json!({ "name": "peers", "key": key });
