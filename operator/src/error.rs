@@ -73,9 +73,9 @@ pub(crate) enum Error {
         /// Its name.
         name: String,
     },
-    /// The object was there with fields that can't be changed. It was deleted without its pods, which
-    /// the next one takes over.
-    #[error("{kind} {name:?} is made anew, since fields of it can't be changed")]
+    /// The object was there in another form, with a pod that is not ready. It was deleted, since
+    /// Kubernetes would not replace the pod.
+    #[error("{kind} {name:?} is made anew, since its pod is not ready and would not be replaced")]
     MadeAnew {
         /// The object's kind.
         kind: &'static str,

@@ -6,7 +6,7 @@ use crate::world::{
 use crds::{Master, WebStatus};
 use e2e::wait_until;
 use k8s_openapi::api::{
-    apps::v1::{Deployment, StatefulSet},
+    apps::v1::Deployment,
     core::v1::{ConfigMap, Pod, Secret, ServiceAccount},
 };
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -121,41 +121,6 @@ async fn k02_a_feed_that_never_started_is_replaced_when_its_settings_are_mended(
             })
     };
     space.wait_for("buildbot-feed-main-0", "it is another one", PATIENCE, mended).await;
-    operator.stop().await;
-}
-
-#[tokio::test]
-async fn k02_a_set_of_an_older_operator_is_made_anew_and_its_pod_stays() {
-    let space = space("older").await;
-    let operator = Operator::start(space.client(), settings(&space));
-    space.apply(RESOURCES);
-    until_objects(&space, &OBJECTS).await;
-    operator.stop().await;
-    let (name, params) = ("buildbot-feed-main", PatchParams::apply("buildbot-status-operator"));
-    let sets = space.api::<StatefulSet>();
-    let pod =
-        space.wait_for::<Pod>("buildbot-feed-main-0", "it is there", PATIENCE, |_| true).await;
-    let mut older = sets.get(name).await.unwrap();
-    space.kubectl(&["delete", "statefulset", name, "--cascade=orphan"]);
-    older.spec.pod_management_policy = Some("OrderedReady".to_owned());
-    let applied = "statustargets.dev/applied".to_owned();
-    older.metadata.annotations.as_mut().unwrap().insert(applied, "by an older one".to_owned());
-    (older.metadata.resource_version, older.metadata.uid) = (None, None);
-    (older.metadata.managed_fields, older.status) = (None, None);
-    sets.patch(name, &params, &Patch::Apply(&older)).await.unwrap();
-
-    let operator = Operator::start(space.client(), settings(&space));
-    let policy = |set: &StatefulSet| {
-        set.spec.pod_management_policy.as_deref() == Some("Parallel")
-            && set.metadata.deletion_timestamp.is_none()
-    };
-    space.wait_for(name, "it is as it is made now", PATIENCE, policy).await;
-    until_objects(&space, &OBJECTS).await;
-    let adopted = |now: &Pod| {
-        assert_eq!(now.metadata.uid, pod.metadata.uid, "the pod was not replaced");
-        now.metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
-    };
-    space.wait_for("buildbot-feed-main-0", "it belongs to the new set", PATIENCE, adopted).await;
     operator.stop().await;
 }
 

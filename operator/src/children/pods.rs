@@ -80,8 +80,6 @@ pub(crate) fn feed_set(plan: &PodPlan<'_>, ephemeral: bool) -> Child {
             "spec": {
                 "replicas": 1,
                 "revisionHistoryLimit": 2,
-                // In order, a pod that never got ready would not be replaced by a mended one.
-                "podManagementPolicy": "Parallel",
                 "serviceName": plan.parent.child_name(),
                 "selector": { "matchLabels": plan.parent.selector() },
                 "template": template(plan, "feed", vec![volume]),

@@ -11,9 +11,7 @@ use crate::{
 };
 use kube::{
     ResourceExt as _,
-    api::{
-        DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy, ValidationDirective,
-    },
+    api::{DeleteParams, Patch, PatchParams, Preconditions, ValidationDirective},
 };
 use serde_json::Value;
 
@@ -56,6 +54,11 @@ async fn one(wanted: &Child, id: &ResourceId, uid: &str, context: &Context) -> R
     // What is the resource's own already may have been changed by others; what is not known may be
     // somebody else's.
     let ours = context.known.get(&child).is_some_and(|seen| seen.belongs_to(uid));
+    if ours && is_stuck(&child, context) {
+        // Its pod goes first, so that the next one finds its name and its volume free.
+        delete(&child, uid, DeleteParams::foreground(), context).await?;
+        return Err(Error::MadeAnew { kind: wanted.kind.name(), name: wanted.name.clone() });
+    }
     let mut done = patch(wanted, &body, &child, ours, context).await;
     if let Err(kube::Error::Api(refusal)) = &done
         && refusal.code == 409
@@ -76,22 +79,16 @@ async fn one(wanted: &Child, id: &ResourceId, uid: &str, context: &Context) -> R
             context.known.note(wanted.kind, &object.metadata, workload);
             Ok(())
         }
-        // An older operator may have made it with others.
-        Err(kube::Error::Api(refusal)) if ours && is_fixed(wanted.kind, &refusal) => {
-            let orphan = DeleteParams {
-                propagation_policy: Some(PropagationPolicy::Orphan),
-                ..DeleteParams::default()
-            };
-            delete(&child, uid, orphan, context).await?;
-            Err(Error::MadeAnew { kind: wanted.kind.name(), name: wanted.name.clone() })
-        }
         Err(error) => Err(failed(wanted, error, context)),
     }
 }
 
-/// Whether an answer says that the object can't be changed so, only made so.
-fn is_fixed(kind: ChildKind, refusal: &kube::core::Status) -> bool {
-    kind == ChildKind::StatefulSet && refusal.code == 422 && refusal.message.contains("Forbidden")
+/// Whether a set waits for a pod that is not ready. It would wait for ever, whatever its new form is:
+/// Kubernetes replaces no pod in order that never got ready.
+fn is_stuck(child: &ChildId, context: &Context) -> bool {
+    let workload = context.known.get(child).and_then(|seen| seen.workload);
+    child.kind == ChildKind::StatefulSet
+        && workload.is_some_and(|pods| pods.observed && pods.wanted > 0 && pods.ready == 0)
 }
 
 async fn patch(
