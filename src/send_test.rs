@@ -12,7 +12,7 @@ use crds::{
     secrets::SecretSource,
 };
 use delivery::Sent;
-use model::{Build, Event, Identity, Position, Record, Timestamp};
+use model::{Build, Event, Identity, Position, Record};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Sends, and says of each target how it went.
@@ -134,12 +134,11 @@ fn records(build: &Build) -> [Record; 3] {
 }
 
 fn record(event: Event) -> Record {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let master = format!("test-{}", now.as_millis());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     Record {
         position: Position { epoch: 1, seq: 1 },
-        identity: Identity::of(&event, &master, 1, 1),
-        journaled_ms: Timestamp::now().0.saturating_mul(1000),
+        identity: Identity::of(&event, &format!("test-{now}"), 1, 1),
+        journaled_ms: i64::try_from(now).unwrap_or(i64::MAX),
         event,
     }
 }
