@@ -168,8 +168,33 @@ fn any_request_has_an_answer_as_the_api_describes_it() {
             assert_eq!(parts.status.as_u16(), problem.code.status(), "{method} {uri}: {said}");
             let fault = [Code::Damaged, Code::Unknown, Code::DiskFull, Code::Unavailable];
             assert!(!fault.contains(&problem.code), "{method} {uri}: {said}");
-            assert!(said.len() < 20_000, "{method} {uri}: {} bytes", said.len());
+            assert!(
+                said.len() < 20_000 + 4 * encoded.len(),
+                "{method} {uri}: {} bytes",
+                said.len()
+            );
         });
+    });
+}
+
+#[test]
+fn a_path_that_is_no_text_is_refused_as_everything_else_is() {
+    let (dir, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    runtime.block_on(async {
+        let feed = filled(dir.path()).await;
+        let token = keys().sign(&claims(feed.master_uid()));
+        let about = About {
+            namespace: "default".into(),
+            name: "main".into(),
+            links: Links::master("http://master.example/"),
+            release: "0.0.1".into(),
+        };
+        let request = Request::get("/v1/consumers/mail%ff")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let request = request.body(Body::empty()).unwrap();
+        let response = router(State::new(feed, keys(), about)).oneshot(request).await.unwrap();
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        assert_eq!(serde_json::from_slice::<Problem>(&body).unwrap().code, Code::Bounds);
     });
 }
 
