@@ -23,6 +23,8 @@
 //! ```
 
 mod definitions;
+#[cfg(test)]
+mod fuzz;
 mod kinds;
 pub mod manifest;
 mod reference;

@@ -20,6 +20,7 @@ fn k09_a_dozen_runs_with_faults_lose_nothing() {
     let campaign = Campaign {
         seed,
         runs: RUNS.to_vec(),
+        until: None,
         real: Vec::new(),
         jobs: 3,
         topology: None,

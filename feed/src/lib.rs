@@ -32,6 +32,8 @@ mod consumer;
 mod error;
 mod feed;
 mod follower;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 mod ingest;
 mod logs;

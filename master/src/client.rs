@@ -2,7 +2,7 @@
 
 mod paging;
 mod reads;
-mod session;
+pub(crate) mod session;
 
 pub(crate) use paging::PAGE;
 

@@ -20,6 +20,8 @@ mod connection;
 mod error;
 mod figures;
 mod frames;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod logs;
 mod metrics;

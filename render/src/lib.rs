@@ -14,9 +14,15 @@
 //! assert_eq!(subject.render(&context), "build unknown: running");
 //! ```
 
+// The build of the tests in `tests/`, which know this crate by its name.
+#[cfg(test)]
+extern crate self as render;
+
 mod bounded;
 mod context;
 mod decision;
+#[cfg(test)]
+mod fuzz;
 mod interpolate;
 mod template;
 

@@ -14,6 +14,8 @@ mod about;
 mod answer;
 mod cloud_events;
 mod egress;
+#[cfg(test)]
+mod fuzz;
 pub mod gerrit;
 pub mod github;
 mod http;

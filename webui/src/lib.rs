@@ -3,7 +3,13 @@
 //! [`view::View`] is all that is known of a master, fed by [`view::follow`]. A page is a pure
 //! function from an [`Ask`] (view, settings, query) to [`Html`]; [`server`] does the rest.
 
+// The world of the tests in `tests/`, which know this crate by its name.
+#[cfg(test)]
+extern crate self as webui;
+
 mod caching;
+#[cfg(test)]
+mod fuzz;
 pub mod listen;
 pub mod logs;
 mod marks;

@@ -1,9 +1,9 @@
-//! `faults`: the fault campaign of `e2e/src/faults`, with the program as it is.
+//! `long faults`: the fault campaign of `e2e/src/faults`, with the program as it is.
 
 use crate::{Failure, cache::Cache, cargo, commit, root, succeed, tools};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// `faults --seed N --runs M [--real K] [--jobs J] [--only I] [--topology standalone|split]`
+/// `--seed N [--minutes M] [--runs R] [--real K] [--jobs J] [--only I] [--topology standalone|split]`
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let cache = Cache::open(&root())?;
     tools::install(&cache, tools::Wanted::Faults)?;

@@ -3,37 +3,68 @@
 //! A run can be taken up again: the seeds that are done stand in the cache folder, and the report of a run
 //! counts all of them.
 
-use crate::{Failure, cache::Cache, cargo, commit, root, tools};
+use crate::{Failure, cache::Cache, cargo, commit, faults, root, tools};
 use std::{
     fs,
     time::{Duration, Instant},
 };
 
-/// What can be run long: a name, the test that is repeated, and what it does.
-const RUNS: [(&str, [&str; 3], &str); 1] = [(
-    "campaign",
-    [
-        "campaign",
-        "k09_none_is_lost_over_cuts_and_kills",
-        "a real master's scenario while connections are cut and processes killed",
-    ],
-    "LONG_SEED",
-)];
+/// A test that is repeated.
+struct Run {
+    name: &'static str,
+    /// What it does, for the report.
+    what: &'static str,
+    /// Which tests, as arguments of `cargo test --workspace`.
+    tests: &'static [&'static str],
+    /// What it is told by, the seed beside it.
+    variables: &'static [(&'static str, &'static str)],
+    seed: &'static str,
+    wanted: tools::Wanted,
+}
 
-/// `long NAME --minutes M [--seed N]`
+/// What can be run long, beside `faults`, whose runs are a program of their own.
+const RUNS: &[Run] = &[
+    Run {
+        name: "campaign",
+        what: "a real master's scenario while connections are cut and processes killed",
+        tests: &[
+            "--test",
+            "campaign",
+            "--",
+            "--exact",
+            "k09_none_is_lost_over_cuts_and_kills",
+            "--nocapture",
+        ],
+        variables: &[],
+        seed: "LONG_SEED",
+        wanted: tools::Wanted::Master,
+    },
+    Run {
+        name: "fuzz",
+        what: "what comes from outside, changed: `src/fuzz.rs` of each room says what, and what has to hold",
+        tests: &["--lib", "--", "fuzz::"],
+        variables: &[("FUZZ_TIMES", "10")],
+        seed: "FUZZ_SEED",
+        wanted: tools::Wanted::Nothing,
+    },
+];
+
+/// `long NAME --minutes M [--seed N]`; `long faults` has options of its own.
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let name = arguments.first().map_or("", String::as_str);
-    let Some((_, [test, case, what], variable)) = RUNS.iter().find(|(known, ..)| *known == name)
+    if name == "faults" {
+        return faults::run(&arguments[1..]);
+    }
+    let Some(Run { what, tests, variables, seed: variable, wanted, .. }) =
+        RUNS.iter().find(|run| run.name == name)
     else {
-        return Err(format!(
-            "there is no long run {name:?}; there are: {}",
-            RUNS.map(|(name, ..)| name).join(", ")
-        ));
+        let names: Vec<&str> = RUNS.iter().map(|run| run.name).chain(["faults"]).collect();
+        return Err(format!("there is no long run {name:?}; there are: {}", names.join(", ")));
     };
     let minutes: u64 = option(arguments, "--minutes")?.ok_or("how long? --minutes M")?;
     let first: u64 = option(arguments, "--seed")?.unwrap_or(1);
     let cache = Cache::open(&root())?;
-    tools::install(&cache, tools::Wanted::Master)?;
+    tools::install(&cache, *wanted)?;
     let commit = commit();
     let state = cache.target().join(format!("long-{name}-{commit}-{first}"));
     let mut done: u64 =
@@ -47,7 +78,7 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
         println!("== {name}, seed {seed}");
         let mut command = cargo(&cache);
         // Of the workspace: so what `cargo xtask test` has built is used.
-        command.args(["test", "--workspace", "--test", test, "--", "--exact", case, "--nocapture"]);
+        command.args(["test", "--workspace"]).args(*tests).envs(variables.iter().copied());
         if command.env(variable, seed.to_string()).status().is_ok_and(|status| status.success()) {
             done += 1;
             fs::write(&state, done.to_string())

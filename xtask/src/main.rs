@@ -1,5 +1,5 @@
 //! Chores of this repository: `cargo xtask test`, `tools`, `cluster`, `e2e`, `image`, `sbom`,
-//! `generate`, `demo-recording`, `long`, `faults`, `bench`.
+//! `generate`, `demo-recording`, `long`, `bench`.
 //!
 //! Standard library only, so that the first command on a new machine starts within seconds.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a terminal program
@@ -39,12 +39,13 @@ cargo xtask COMMAND
   sbom [--target TARGET] [--output FILE]
                                 what the program is linked from, as CycloneDX
   demo-recording [--seed N]     run the scenario against a real master (7 minutes) and write e2e/recording/
-  long NAME --minutes M [--seed N]
-                                a long run: campaign; leaves a report in docs/reports/
+  long campaign|fuzz --minutes M [--seed N]
+                                a long run, with one seed after another; taken up again where it ended
+  long faults --minutes M --seed N [--runs R] [--real K] [--jobs J] [--only I] [--topology standalone|split]
+                                a fault campaign: for some minutes, or R runs on the recorded master (8 s a run)
+                                and K on a real one (a minute a run)
+                                each leaves a report in docs/reports/
   bench [NAME]                  a measurement, or the usual two (minutes each); a wrong name lists them
-  faults --seed N --runs M [--real K] [--jobs J] [--only I] [--topology standalone|split]
-                                a fault campaign on the recorded master (8 s a run) and on a real one
-                                (a minute a run); leaves a report in docs/reports/
 
 Build output and tools are kept in $XDG_CACHE_HOME/buildbot-status-operator (~/.cache if unset).";
 
@@ -68,7 +69,6 @@ fn main() -> ExitCode {
         "demo-recording" => demo_recording(rest),
         "long" => long::run(rest),
         "bench" => bench::run(rest),
-        "faults" => faults::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())

@@ -15,6 +15,8 @@ use std::{
 /// What a chore needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
+    /// Nothing but cargo.
+    Nothing,
     /// A real Buildbot master.
     Master,
     /// That, and a real Gerrit.
@@ -145,7 +147,7 @@ fn missing(cache: &Cache, wanted: Wanted) -> Result<Vec<Missing>, Failure> {
     let tier = match wanted {
         Wanted::Cluster(tier) => Some(tier),
         Wanted::ClusterTests | Wanted::Tests => Some(Tier::Node),
-        Wanted::Master | Wanted::Reviews | Wanted::Faults => None,
+        Wanted::Nothing | Wanted::Master | Wanted::Reviews | Wanted::Faults => None,
     };
     if let Some(tier) = tier {
         packages.extend(absent(&CONTROL));

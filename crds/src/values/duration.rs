@@ -7,6 +7,8 @@ use std::{borrow::Cow, fmt, str::FromStr};
 /// What the schema accepts. Six digits a part keep every sum far below `u64` milliseconds.
 pub(crate) const PATTERN: &str = "^([0-9]{1,6}(ms|s|m|h|d|w))+$";
 const MAX_LENGTH: u32 = 32;
+/// The largest number with a unit: six digits.
+const MOST: u64 = 999_999;
 
 /// Units in milliseconds, longest first.
 const UNITS: [(&str, u64); 6] = [
@@ -72,7 +74,8 @@ impl FromStr for Duration {
     }
 }
 
-/// The shortest form with one unit: `90s`, `12h`, `30d`.
+/// The shortest form with one unit, `90s`, `12h`, `30d`; in several, `17d500ms`, where one would need more
+/// digits than are read.
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
@@ -81,7 +84,23 @@ impl fmt::Display for Duration {
         }
         let (unit, scale) =
             UNITS.into_iter().find(|(_, scale)| milliseconds % scale == 0).unwrap_or(("ms", 1));
-        write!(f, "{}{unit}", milliseconds / scale)
+        if milliseconds / scale <= MOST {
+            return write!(f, "{}{unit}", milliseconds / scale);
+        }
+        let (mut text, mut rest) = (String::new(), milliseconds);
+        for (unit, scale) in UNITS {
+            while rest >= scale {
+                let number = (rest / scale).min(MOST);
+                let part = format!("{number}{unit}");
+                // Of tens of thousands of years, the last seconds don't matter.
+                if text.len() + part.len() > MAX_LENGTH as usize {
+                    return f.write_str(&text);
+                }
+                text += &part;
+                rest -= number * scale;
+            }
+        }
+        f.write_str(&text)
     }
 }
 
@@ -112,7 +131,17 @@ impl JsonSchema for Duration {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::Duration;
+    use super::{Duration, MAX_LENGTH};
+
+    #[test]
+    fn what_one_unit_has_too_few_digits_for_is_written_in_several() {
+        for text in ["17d500ms", "16m40s1ms", "999999w6d", "1000d1s"] {
+            let read: Duration = text.parse().unwrap();
+            assert_eq!(read.to_string().parse::<Duration>().unwrap(), read, "{text}: {read}");
+            assert!(read.to_string().len() <= MAX_LENGTH as usize, "{read}");
+        }
+        assert_eq!("17d500ms".parse::<Duration>().unwrap().to_string(), "2w3d500ms");
+    }
 
     #[test]
     fn durations_are_read_with_every_unit_and_written_with_one() {

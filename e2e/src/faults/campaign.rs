@@ -26,6 +26,8 @@ pub struct Campaign {
     pub seed: u64,
     /// Runs on the recorded master, by their numbers.
     pub runs: Vec<u64>,
+    /// No run begins after this.
+    pub until: Option<Instant>,
     /// Runs on a real one, by their numbers.
     pub real: Vec<u64>,
     /// Runs at the same time.
@@ -147,7 +149,7 @@ impl Campaign {
             for job in 0..self.jobs.max(1) {
                 let (waiting, done, namespaces, tell) = (&waiting, &done, &namespaces, &tell);
                 scope.spawn(move || {
-                    loop {
+                    while self.until.is_none_or(|until| Instant::now() < until) {
                         let Some((index, real)) = waiting.lock().unwrap().pop_front() else {
                             break;
                         };
@@ -225,7 +227,7 @@ impl Campaign {
     pub fn words(&self, done: &Done) -> String {
         let which = if done.real { "a real master" } else { "the recorded master" };
         let mut text = format!(
-            "run {} on {which} failed; again: cargo xtask faults --seed {} --only {}{}{}\n  logs: {}\n",
+            "run {} on {which} failed; again: cargo xtask long faults --seed {} --only {}{}{}\n  logs: {}\n",
             done.index,
             self.seed,
             done.index,
@@ -252,7 +254,8 @@ impl Campaign {
     pub fn report(&self, done: &[Done], commit: &str, began: Instant) -> String {
         let sum = Sum::of(done.iter());
         let seconds = began.elapsed().as_secs();
-        let (recorded, real) = (self.runs.len(), self.real.len());
+        let real = done.iter().filter(|done| done.real).count();
+        let recorded = done.len() - real;
         let mut text = format!(
             "# Fault campaign\n\nWhat is due, and which three rules take something out, is in `e2e/src/faults/judge.rs`. \
              A delivery is a mail of a build whose result is selected, or the push of a build's end. \
@@ -290,7 +293,7 @@ impl Campaign {
         }
         let real = if real > 0 { format!(" --real {real}") } else { String::new() };
         text + &format!(
-            "\nAgain: `cargo xtask faults --seed {} --runs {recorded}{real}`\n\n{}\n",
+            "\nAgain: `cargo xtask long faults --seed {} --runs {recorded}{real}`\n\n{}\n",
             self.seed,
             sum.line()
         )

@@ -5,4 +5,4 @@ pub mod client;
 mod problem;
 pub mod server;
 pub mod token;
-mod words;
+pub(crate) mod words;

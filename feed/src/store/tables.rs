@@ -166,9 +166,15 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
         .map_err(|error| StoreError::Io(format!("a row cannot be encoded: {error}")))
 }
 
+/// Deepest nesting of a row: that of a property as JSON has it (128), and what it stands in.
+const DEPTH: usize = 192;
+
 /// The reverse of [`encode`].
 pub(crate) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
-    rmp_serde::from_slice(bytes)
+    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+    // A damaged row may be nested deeper than a thread's stack is high.
+    reader.set_max_depth(DEPTH);
+    T::deserialize(&mut reader)
         .map_err(|error| StoreError::Corrupted(format!("{what} cannot be decoded: {error}")))
 }
 
@@ -243,4 +249,19 @@ pub(crate) fn put_meta<T: Serialize>(
 ) -> Result<(), StoreError> {
     transaction.open_table(META)?.insert(key, encode(value)?.as_slice())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+    use serde_json::Value;
+
+    #[test]
+    fn a_row_that_is_nested_without_end_is_refused_before_the_stack_ends() {
+        // Lists of one within each other, and null in the last.
+        let nested = |depth| [vec![0x91; depth], vec![0xc0]].concat();
+        assert!(decode::<Value>("a row", &nested(150)).is_ok());
+        let refused = decode::<Value>("a row", &nested(100_000)).map_err(|error| error.to_string());
+        assert!(refused.is_err_and(|said| said.contains("a row cannot be decoded")));
+    }
 }

@@ -96,14 +96,19 @@ async fn log_in(
     let text = text.ok_or_else(|| {
         ClientError::Denied(format!("the login of {:?} gave no session", login.username))
     })?;
-    let life = expiry(text).map_or(UNTOLD, |end| end - now.0).max(10);
-    let renew_at = Timestamp(now.0 + life - MARGIN.min(life / 10));
-    Ok(Cookie { text: text.to_owned(), renew_at })
+    Ok(Cookie { text: text.to_owned(), renew_at: renew_at(text, now) })
+}
+
+/// When a session that begins now is to be renewed.
+pub(crate) fn renew_at(cookie: &str, now: Timestamp) -> Timestamp {
+    // The master says when it ends: any number.
+    let life = expiry(cookie).map_or(UNTOLD, |end| end.saturating_sub(now.0)).max(10);
+    Timestamp(now.0.saturating_add(life - MARGIN.min(life / 10)))
 }
 
 /// `NAME=VALUE` of a session's `Set-Cookie`. The name is `TWISTED_SESSION` or, over TLS,
 /// `TWISTED_SECURE_SESSION`, and ends in the path below which the master is.
-fn session_cookie(set: &str) -> Option<&str> {
+pub(crate) fn session_cookie(set: &str) -> Option<&str> {
     let pair = set.split(';').next()?.trim();
     let (name, value) = pair.split_once('=')?;
     let session = name.starts_with("TWISTED_SESSION") || name.starts_with("TWISTED_SECURE_SESSION");
@@ -119,7 +124,8 @@ fn expiry(cookie: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{expiry, session_cookie};
+    use super::{expiry, renew_at, session_cookie};
+    use model::Timestamp;
 
     #[test]
     fn the_session_cookie_is_told_by_its_name_whatever_path_it_ends_in() {
@@ -142,5 +148,17 @@ mod tests {
         );
         assert_eq!(expiry("S=opaque"), None);
         assert_eq!(expiry("S=a.!!.c"), None);
+    }
+
+    #[test]
+    fn a_session_is_renewed_later_than_now_whatever_end_it_tells() {
+        let now = Timestamp(1_795_412_377);
+        // {"exp": …}: an hour later, the lowest and the highest number there is.
+        let hour = "S=x.eyJleHAiOjE3OTU0MTU5Nzd9.x";
+        assert_eq!(renew_at(hour, now), Timestamp(now.0 + 3240));
+        let lowest = "S=x.eyJleHAiOi05MjIzMzcyMDM2ODU0Nzc1ODA4fQ.x";
+        assert_eq!(renew_at(lowest, now), Timestamp(now.0 + 9));
+        let highest = "S=x.eyJleHAiOjkyMjMzNzIwMzY4NTQ3NzU4MDd9.x";
+        assert_eq!(renew_at(highest, now), Timestamp(i64::MAX - 3600));
     }
 }

@@ -1,8 +1,8 @@
 //! `GerritPush`: reviews of the changes that builds were about (rows G01, G02, G03).
 
-mod command;
+pub(crate) mod command;
 mod compose;
-mod decide;
+pub(crate) mod decide;
 mod hosts;
 mod rest;
 mod send;

@@ -16,7 +16,7 @@ const CONTEXT: usize = 255;
 
 /// Whose status it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Commit {
+pub struct Commit {
     pub owner: String,
     pub name: String,
     pub sha: String,

@@ -14,9 +14,9 @@
 mod api;
 mod app;
 mod checks;
-mod compose;
+pub(crate) mod compose;
 mod decide;
-mod refused;
+pub(crate) mod refused;
 mod send;
 mod told;
 

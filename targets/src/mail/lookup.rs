@@ -103,7 +103,7 @@ pub fn find_entry(user: &str, entries: &Entries) -> Option<String> {
 
 /// Entries of a directory (RFC 2849): `uid`, `cn`, `sAMAccountName` and each `mail` are names of
 /// the first `mail`. Of two entries with one name the first counts.
-fn ldif(text: &str) -> Entries {
+pub(crate) fn ldif(text: &str) -> Entries {
     let mut entries = Entries::new();
     let mut one: Vec<(String, String)> = Vec::new();
     let mut end = |one: &mut Vec<(String, String)>| {
@@ -154,7 +154,7 @@ fn unfolded(text: &str) -> Vec<String> {
 
 /// Lines of name and address (RFC 4180); more columns are left alone, and so are lines whose
 /// second column holds no `@`, such as a heading.
-fn csv(text: &str) -> Entries {
+pub(crate) fn csv(text: &str) -> Entries {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)

@@ -1,12 +1,12 @@
 //! `MailNotifier`: mail about finished builds and buildsets, by SMTP (rows M01 to M10).
 
-mod address;
+pub(crate) mod address;
 mod compose;
 mod decide;
 mod folder;
 mod gather;
 mod logs;
-mod lookup;
+pub(crate) mod lookup;
 mod previous;
 mod send;
 

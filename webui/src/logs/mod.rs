@@ -5,7 +5,7 @@
 //! [`Window`] of lines with links to the others.
 
 mod follow;
-mod lines;
+pub(crate) mod lines;
 mod stream;
 mod window;
 

@@ -6,7 +6,7 @@ use crate::http::{
     token::{Claims, Kind, Right},
 };
 use axum::{
-    extract::{RawPathParams, Request, State as Shared},
+    extract::{RawPathParams, Request, State as Shared, rejection::RawPathParamsRejection},
     http::{HeaderMap, header},
     middleware::Next,
     response::Response,
@@ -28,7 +28,7 @@ pub(super) struct Caller {
 /// Lets a request through, or answers it with a problem.
 pub(super) async fn guard(
     Shared((state, need)): Shared<(State, Need)>,
-    path: RawPathParams,
+    path: Result<RawPathParams, RawPathParamsRejection>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -38,6 +38,7 @@ pub(super) async fn guard(
         keys.verify(token, state.feed().master_uid())
     };
     let claims = claims.map_err(|error| Problem::new(Code::Unauthorized, error.to_string()))?;
+    let path = path.map_err(|error| bounds(format!("the path: {error}")))?;
     let name = path.iter().find(|(key, _)| *key == "name").map(|(_, name)| name);
     allowed(need, &claims, name.unwrap_or_default())?;
     if request.uri().query().is_some_and(|query| query.len() > QUERY_BYTES) {
