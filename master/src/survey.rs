@@ -167,12 +167,15 @@ pub(crate) async fn reconcile(
     builds: Vec<BuildId>,
     requests: Vec<RequestId>,
 ) -> Result<Vec<Observation>, ClientError> {
-    let mut seen = vec![client.meta().await?, client.builders().await?, client.workers().await?];
+    let mut rows = Vec::new();
     let mut survey = Survey::above(highest);
     while !survey.is_done() {
-        seen.extend(survey.next(&client).await?);
+        rows.extend(survey.next(&client).await?);
     }
-    seen.extend(opened(&client, &builds, &requests).await?);
+    rows.extend(opened(&client, &builds, &requests).await?);
+    // Causes come first, but are read last: what waits for other reads meanwhile grows old.
+    let mut seen = vec![client.meta().await?, client.builders().await?, client.workers().await?];
+    seen.append(&mut rows);
     Ok(seen)
 }
 

@@ -8,8 +8,8 @@ mod fake;
 mod support;
 
 use fake::{Fake, Reply, Socket};
-use master::{Login, Settings, StateKind, run};
-use model::{Event, Outcome};
+use master::{Fingerprint, Login, Settings, StateKind, run};
+use model::{BuildId, Event, Outcome, RequestId, Timestamp};
 use serde_json::json;
 use std::time::Duration;
 use support::Memory;
@@ -181,6 +181,61 @@ async fn garbage_frames_are_passed_over_and_what_they_told_is_read() {
     journal.until("both changes", |s| s.events.len() == 2).await;
     run.stop().await;
     assert_eq!(fake.times_asked("GET /ws"), 1, "the connection was kept");
+}
+
+#[tokio::test]
+async fn a_new_database_without_a_running_build_is_new_once() {
+    let fake = Fake::start(Socket::Good).await;
+    let journal = Memory::default();
+    let mark = Fingerprint {
+        build: BuildId(5000),
+        request: RequestId(5000),
+        started_at: Timestamp(1_795_412_378),
+    };
+    {
+        let mut store = journal.store();
+        (store.commits, store.fingerprints) = (1, vec![mark]);
+    }
+    for _ in 0..2 {
+        let run = Run::of(settings(&fake), &journal);
+        journal.until("live", support::Store::is_live).await;
+        run.stop().await;
+        let mut store = journal.store();
+        assert_eq!((store.database, store.fingerprints.len()), (1, 0));
+        store.states.clear();
+    }
+}
+
+/// A list of workers that the master wrote before a worker went, and that comes after it.
+#[tokio::test]
+async fn what_a_frame_told_of_a_worker_is_newer_than_a_list_that_was_asked_for_before() {
+    let worker = |connected: &[u8]| json!({"workerid": 1, "name": "w", "connected_to": connected});
+    let there = json!({"workers": [worker(&[1])]});
+    let fake = Fake::start(Socket::Good).await;
+    fake.reply("/api/v2/workers", Reply::Json(there.clone()));
+    let journal = Memory::default();
+    let run = Run::of(settings(&fake), &journal);
+    journal.until("live", support::Store::is_live).await;
+    let came = |s: &support::Store| {
+        s.events.iter().filter(|e| matches!(e, Event::WorkerConnected { .. })).count()
+    };
+    let (before, asked) = (came(&journal.store()), fake.times_asked("GET /api/v2/workers"));
+    fake.reply("/api/v2/changes", Reply::Json(json!({"changes": [{"changeid": 7}]})));
+    fake.reply("/api/v2/workers", Reply::BreaksOff(1, there));
+    fake.send("doubt");
+    let comparing = async {
+        while fake.times_asked("GET /api/v2/workers") == asked {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), comparing).await.expect("a comparison");
+    fake.send(&json!({"k": "workers/1/disconnected", "m": worker(&[])}).to_string());
+    let gone = |e: &Event| matches!(e, Event::WorkerDisconnected { .. });
+    journal.until("the worker's end", |s| s.events.iter().any(gone)).await;
+    let compared = |e: &Event| matches!(e, Event::ChangeAdded { .. });
+    journal.until("what was compared", |s| s.events.iter().any(compared)).await;
+    run.stop().await;
+    assert_eq!(came(&journal.store()), before);
 }
 
 #[tokio::test]

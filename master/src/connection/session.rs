@@ -9,9 +9,9 @@ use crate::{
     survey,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
-use model::{Event, Live};
+use model::{Event, Live, WorkerId};
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     time::{Duration, SystemTime},
 };
 use tokio::{
@@ -190,6 +190,8 @@ impl<'a, S: Sink> Session<'a, S> {
         let mut reads = Reads::new();
         let mut reconcile = Instant::now() + self.settings.reconcile;
         let mut builders: Option<Instant> = None;
+        // Workers that frames told of since the last comparison began.
+        let mut told: HashSet<WorkerId> = HashSet::new();
         let (sender, mut history) = mpsc::channel(2);
         let mut loading = JoinSet::new();
         let mut load = Some(Instant::now());
@@ -211,7 +213,13 @@ impl<'a, S: Sink> Session<'a, S> {
                 () = until(self.due) => self.flush().await?,
                 Some(read) = reads.join_next(), if !reads.is_empty() => {
                     let seen = read.unwrap_or_else(|e| Err(broken(&e)))?;
-                    seen.into_iter().for_each(|o| self.observe(o));
+                    for mut observation in seen {
+                        // What a frame told since is newer than the list.
+                        if let Observation::Workers(all) = &mut observation {
+                            all.retain(|worker| !told.contains(&worker.id));
+                        }
+                        self.observe(observation);
+                    }
                 }
                 incoming = socket.next() => {
                     let mut incoming = Some(incoming);
@@ -220,6 +228,9 @@ impl<'a, S: Sink> Session<'a, S> {
                             Incoming::Observation(o) => {
                                 if o == Observation::Doubt {
                                     reconcile = reconcile.min(Instant::now() + DOUBT);
+                                }
+                                if let Observation::Worker(worker) = &o {
+                                    told.insert(worker.id);
                                 }
                                 self.observe(o);
                             }
@@ -240,6 +251,7 @@ impl<'a, S: Sink> Session<'a, S> {
                     reconcile = Instant::now() + self.settings.reconcile;
                     let (builds, requests) = survey::open_keys(&self.assembler);
                     let highest = self.assembler.world().highest;
+                    told.clear();
                     reads.spawn(survey::reconcile(self.client.clone(), highest, builds, requests));
                 }
                 Some(past) = history.recv() => {
@@ -317,10 +329,12 @@ impl<'a, S: Sink> Session<'a, S> {
             _ => None,
         });
         let past = batch.history.iter().map(Fingerprint::of);
-        let Some(newest) = started.chain(past).max_by_key(|f| f.build) else { return };
         if batch.new_database {
+            // The marks of the old one would make another new database of each connection.
             self.fingerprints.clear();
+            batch.fingerprints = Some(Vec::new());
         }
+        let Some(newest) = started.chain(past).max_by_key(|f| f.build) else { return };
         self.fingerprints.sort_by_key(|f| f.build);
         match self.fingerprints.as_slice() {
             [.., known] if known.build >= newest.build => return,
