@@ -73,7 +73,13 @@ pub async fn run_batch<S: Source, T: BatchTarget>(
             }
             record = source.next(), if free => match record {
                 Ok(record) => {
-                    if let Err(error) = batch.take(record).await { break Err(error) }
+                    // What can't be composed is acknowledged, and a feed that is away takes no
+                    // acknowledgement: an end must not wait for that either.
+                    let taken = tokio::select! {
+                        () = cancel.cancelled() => break Ok(()),
+                        taken = batch.take(record) => taken,
+                    };
+                    if let Err(error) = taken { break Err(error) }
                 }
                 Err(error) => break Err(batch.fail(error)),
             },

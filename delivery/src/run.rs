@@ -11,13 +11,18 @@ use crate::{
 };
 use feed::Done;
 use model::{BuilderId, Record};
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, SemaphorePermit, oneshot},
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+
+/// For how long at least a record is tried that was old already when it came, as one that is
+/// replayed or waited for this process: its first failure says nothing of its peer.
+const AT_LEAST: Duration = Duration::from_secs(3600);
 
 /// Drives `target` with the records of `source` until `cancel`; then attempts in progress are
 /// dropped, and their records are handed out again by the next run.
@@ -150,6 +155,8 @@ impl<T: Target, A: Acks> Line<T, A> {
             // An error means that the one before dropped its end: it is done.
             let _ = before.await;
         }
+        let (begin, limit) = (Instant::now(), self.options.max_age);
+        let late = || age(record) > limit && begin.elapsed() > limit.min(AT_LEAST);
         let mut backoff = self.options.backoff;
         let facts = loop {
             let gather = self.target.gather(record);
@@ -159,7 +166,7 @@ impl<T: Target, A: Acks> Line<T, A> {
                 Err(SendError::Permanent(text)) => {
                     return self.bury(record, "gather", &text, 0).await;
                 }
-                Err(error) if age(record) > self.options.max_age => {
+                Err(error) if late() => {
                     return self.bury(record, "expired", &error.to_string(), 0).await;
                 }
                 Err(error) => {
@@ -213,7 +220,7 @@ impl<T: Target, A: Acks> Line<T, A> {
                     return self.bury(record, "permanent", &text, attempts).await;
                 }
                 Err(error @ (SendError::Transient(_) | SendError::PutOff(_))) => {
-                    if age(record) > self.options.max_age {
+                    if late() {
                         let text = error.to_string();
                         return self.bury(record, "expired", &text, attempts).await;
                     }

@@ -227,7 +227,8 @@ async fn a_throttled_target_waits_as_long_as_the_peer_asks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_stays_refused_for_longer_than_its_time_is_given_up() {
+async fn a_record_that_stays_refused_for_longer_than_its_time_is_given_up_but_not_at_its_first_try()
+{
     let target = Refusing {
         refusals: AtomicUsize::new(usize::MAX),
         error: SendError::Transient("no route".into()),
@@ -241,17 +242,18 @@ async fn a_record_that_stays_refused_for_longer_than_its_time_is_given_up() {
     let options = Options { max_age: Duration::from_secs(1800), ..Options::new("old") };
     let mut state = options.watch();
     let cancel = CancellationToken::new();
+    let begin = tokio::time::Instant::now();
     let run =
         tokio::spawn(delivery::run(journal.open(), target, options, metrics(), cancel.clone()));
     state.wait_for(|s| s.dead_letters == 1).await.unwrap();
+    // It was too old when it came, as one that is replayed; its peer has that time again.
+    assert!(begin.elapsed() >= Duration::from_secs(1800), "{:?}", begin.elapsed());
     cancel.cancel();
     run.await.unwrap().unwrap();
     let dead = journal.dead();
     let letter = dead.values().next().unwrap();
-    assert_eq!(
-        (letter.class.as_str(), letter.text.as_str(), letter.attempts),
-        ("expired", "no route", 1)
-    );
+    assert_eq!((letter.class.as_str(), letter.text.as_str()), ("expired", "no route"));
+    assert!(letter.attempts > 1, "{}", letter.attempts);
 }
 
 #[tokio::test]

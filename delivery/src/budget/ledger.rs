@@ -30,8 +30,6 @@ pub enum Claim {
 #[derive(Debug, Default)]
 pub struct Ledger {
     limits: Vec<(Limit, Spent)>,
-    /// What the peer said is left of a limit until a time.
-    told: BTreeMap<&'static str, (u32, Duration)>,
     /// Nothing goes before.
     blocked: Duration,
     waiting: VecDeque<(u64, Cost)>,
@@ -112,12 +110,6 @@ impl Ledger {
                 _ => {}
             }
         }
-        self.told.retain(|_, (_, until)| *until > now);
-        for (name, (left, until)) in &self.told {
-            if cost.of(name) > *left {
-                at = at.max(*until);
-            }
-        }
         if at > now {
             return Claim::At(at);
         }
@@ -153,16 +145,6 @@ impl Ledger {
                 _ => {}
             }
         }
-        for (name, (left, _)) in &mut self.told {
-            *left = left.saturating_sub(cost.of(name));
-        }
-    }
-
-    /// The peer says what is left of a limit until a time. It only ever lowers the budget.
-    pub fn told(&mut self, limit: &'static str, left: u32, until: Duration) {
-        let told = self.told.entry(limit).or_insert((left, until));
-        told.0 = told.0.min(left);
-        told.1 = told.1.max(until);
     }
 
     /// The peer wants nothing before this time.
@@ -179,10 +161,6 @@ impl Ledger {
                 let left = count.saturating_sub(used(parts));
                 all.entry(limit.name).and_modify(|l: &mut u32| *l = left.min(*l)).or_insert(left);
             }
-        }
-        self.told.retain(|_, (_, until)| *until > now);
-        for (name, (left, _)) in &self.told {
-            all.entry(name).and_modify(|l| *l = (*l).min(*left)).or_insert(*left);
         }
         all
     }

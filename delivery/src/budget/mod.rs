@@ -184,12 +184,6 @@ impl Budget {
         }
     }
 
-    /// The peer says that `left` are left of a limit for as long as `reset`.
-    pub fn told(&self, limit: &'static str, left: u32, reset: Duration) {
-        self.ledger().told(limit, left, self.now().saturating_add(reset));
-        self.changed.notify_waiters();
-    }
-
     /// The peer wants nothing for as long as `wait`.
     pub fn hold(&self, wait: Duration) {
         self.ledger().block(self.now().saturating_add(wait));

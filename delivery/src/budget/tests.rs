@@ -44,18 +44,9 @@ async fn githubs_limits_hold_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_peer_says_lowers_a_budget_and_never_raises_it() {
+async fn a_peer_that_asks_for_patience_is_left_alone_so_long() {
     let budget = Budget::new(&[Limit::rate("requests", 10, 60 * SECOND)]);
     let cost = Cost::of_one("requests");
-    budget.told("requests", 500, 30 * SECOND);
-    assert_eq!(budget.left()["requests"], 10);
-    budget.told("requests", 1, 90 * SECOND);
-    assert_eq!(budget.left()["requests"], 1);
-    let began = Instant::now();
-    budget.spend(&cost).await.unwrap();
-    assert_eq!(began.elapsed(), Duration::ZERO);
-    budget.spend(&cost).await.unwrap();
-    assert!(began.elapsed() >= 90 * SECOND && began.elapsed() < 91 * SECOND);
     budget.hold(77 * SECOND);
     let waited = budget.spend(&cost).await.unwrap();
     assert!(waited >= 77 * SECOND && waited < 78 * SECOND, "{waited:?}");
