@@ -40,6 +40,7 @@ pub struct MasterSpec {
     /// The master's base address, as its `buildbotURL`: pages, `/api/v2` and `/ws` are below it.
     #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
     #[x_kube(validation = Rule::new("!self.contains('?') && !self.contains('#')").message("must be the base address: without a query or fragment"))]
+    #[x_kube(validation = Rule::new("!self.matches('^[a-z]+://[^/]*@')").message("must be without a user and password: a login belongs into a Secret that auth.passwordSecretRef names"))]
     pub url: String,
     /// Login for a master that does not serve its status to everybody.
     #[serde(skip_serializing_if = "Option::is_none")]
