@@ -4,8 +4,10 @@ use crate::BuildContext;
 use cel::{
     Context, ExecutionError, Program, Value,
     common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr},
+    objects::Map,
 };
 use serde::Serialize;
+use std::sync::Arc;
 
 /// A compiled expression that is true or false for a build, or a whole number.
 #[derive(Debug)]
@@ -65,7 +67,8 @@ const DEPTH: usize = 32;
 const SOURCE: usize = 4096;
 /// Most steps, by the estimate.
 const COST: u64 = 10_000_000;
-/// Items that a list of the context is taken to have in the estimate; longer ones are cut.
+/// Items that a list of the context is taken to have in the estimate; longer ones are cut,
+/// wherever they stand: a property may be a list too.
 const ITEMS: u64 = 1000;
 
 impl Decision {
@@ -150,11 +153,7 @@ impl Decision {
 
     fn value<E: Serialize>(&self, build: &BuildContext, extra: &E) -> Result<Value, DecisionError> {
         let mut context = Context::default();
-        let mut build = build.clone();
-        let items = ITEMS as usize;
-        build.changes.truncate(items);
-        build.steps.truncate(items);
-        add(&mut context, &build)?;
+        add(&mut context, build)?;
         add(&mut context, extra)?;
         match self.program.execute(&context) {
             Ok(value) => Ok(value),
@@ -170,10 +169,24 @@ fn add<T: Serialize>(context: &mut Context<'_, '_>, fields: &T) -> Result<(), De
     let fields = cel::to_value(fields).map_err(|e| DecisionError::Evaluate(e.to_string()))?;
     if let Value::Map(map) = fields {
         for (name, value) in map.map.iter() {
-            context.add_variable_from_value(name.to_string(), value.clone());
+            context.add_variable_from_value(name.to_string(), cut(value));
         }
     }
     Ok(())
+}
+
+/// A value whose lists have at most [`ITEMS`] items.
+fn cut(value: &Value) -> Value {
+    match value {
+        Value::List(list) => {
+            Value::List(Arc::new(list.iter().take(ITEMS as usize).map(cut).collect()))
+        }
+        Value::Map(Map { map }) => {
+            let entries = map.iter().map(|(key, value)| (key.clone(), cut(value)));
+            Value::Map(Map { map: Arc::new(entries.collect()) })
+        }
+        other => other.clone(),
+    }
 }
 
 /// Peers' errors show values at length.

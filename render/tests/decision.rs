@@ -30,6 +30,17 @@ fn a_decision_sees_the_build_and_what_the_target_adds() {
 }
 
 #[test]
+fn lists_are_cut_wherever_they_stand_so_that_the_estimate_holds() {
+    let mut build = common::build();
+    let long = json!({ "list": vec![0; 5000], "nested": [vec![0; 5000]] });
+    build.properties.0.insert("long".into(), model::Property(long, "test".into()));
+    let context = render::BuildContext::new(&build, &render::Site::default());
+    let source = "size(properties.long.list) == 1000 && size(properties.long.nested[0]) == 1000";
+    let decision = Decision::compile(source, &[]).unwrap();
+    assert_eq!(decision.decide(&context, &json!({})), Ok(true));
+}
+
+#[test]
 fn a_number_is_a_whole_one() {
     let number =
         |source: &str| Decision::compile(source, &[])?.number(&common::context(), &json!({}));
