@@ -125,6 +125,9 @@ fn m09_extra_headers_are_filled_in_and_none_replaces_the_mails_own() {
         "X-Builder": "%(builder)s",
         "X-%(prop:scheduler)s": "%(prop:nosuch:-none)s",
         "sUBJECT": "mine",
+        "References": "<mine@example.org>",
+        "In-Reply-To": "<mine@example.org>",
+        "List-Id": "mine",
         "no header": "x",
     } });
     let mail = text(&more, &finished("failure"));
