@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{
     fs,
-    io::{Read as _, Seek as _, SeekFrom, Write as _},
+    io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -216,7 +216,13 @@ fn tear_page(file: &Path, tear: Tear) {
                 page.iter_mut().for_each(|byte| *byte ^= 0x5a);
                 file.seek(SeekFrom::Start(length - PAGE)).unwrap();
             }
-            file.write_all(&page).unwrap();
+            // A page that was never written has no room on a full disk; then it goes.
+            match file.write_all(&page) {
+                Err(error) if error.kind() == ErrorKind::StorageFull => {
+                    file.set_len(length - PAGE).unwrap();
+                }
+                written => written.unwrap(),
+            }
         }
     }
     file.sync_all().unwrap();
