@@ -60,6 +60,63 @@ async fn an_unchanged_page_is_not_sent_again_and_a_changed_one_is() {
 }
 
 #[tokio::test]
+async fn w06_long_addresses_that_differ_at_their_end_are_different_pages() {
+    let router = router(app());
+    let long = "x".repeat(3000);
+    let ask = |end: &'static str| {
+        let path = format!("/waterfall?project={long}{end}");
+        router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap())
+    };
+    let (one, other) = (ask("a").await.unwrap(), ask("b").await.unwrap());
+    assert_ne!(one.headers()["etag"], other.headers()["etag"]);
+    // The first is kept ready now, but for its own address alone.
+    let _ = axum::body::to_bytes(one.into_body(), usize::MAX).await.unwrap();
+    let _ = axum::body::to_bytes(other.into_body(), usize::MAX).await.unwrap();
+    for end in ["a", "b"] {
+        let answer = ask(end).await.unwrap().into_body();
+        let html = axum::body::to_bytes(answer, usize::MAX).await.unwrap();
+        let html = String::from_utf8(html.to_vec()).unwrap();
+        assert!(html.contains(&format!("x{end}\"")), "{end}");
+    }
+}
+
+#[tokio::test]
+async fn w06_more_arguments_than_are_read_are_refused() {
+    let app = app();
+    let many = |n: usize| format!("/builders?{}", "builder=b1&".repeat(n));
+    assert_eq!(get(&app, &many(200), &[]).await.status(), 200);
+    let answer = get(&app, &many(201), &[]).await;
+    assert_eq!(answer.status(), 400);
+    let html = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    let html = String::from_utf8(html.to_vec()).unwrap();
+    assert!(html.contains("too many arguments: the address has 201"), "{html}");
+    let live = many(201).replace("/builders", "/live/waterfall");
+    assert_eq!(get(&app, &live, &[]).await.status(), 400);
+}
+
+#[tokio::test]
+async fn an_unchanged_page_is_known_by_a_weak_comparison_and_by_a_star_and_to_head() {
+    let router = router(app());
+    let ask = |method: &'static str, path: &'static str, known: String| {
+        let request = Request::builder().method(method).uri(path).header("if-none-match", known);
+        router.clone().oneshot(request.body(Body::empty()).unwrap())
+    };
+    for method in ["GET", "HEAD"] {
+        assert_eq!(ask(method, "/builders", "*".into()).await.unwrap().status(), 304, "{method}");
+        assert_eq!(ask(method, "/builders/x", "*".into()).await.unwrap().status(), 404, "{method}");
+        // The clock may step between two requests, so one of a few tries must be unchanged.
+        let mut unchanged = false;
+        for _ in 0..3 {
+            let first = ask(method, "/builders", "\"other\"".into()).await.unwrap();
+            assert_eq!(first.status(), 200, "{method}");
+            let tag = first.headers()["etag"].to_str().unwrap().replace("W/", "\"a\", ");
+            unchanged |= ask(method, "/builders", tag).await.unwrap().status() == 304;
+        }
+        assert!(unchanged, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn pages_carry_a_policy_that_lets_nothing_foreign_in() {
     let app = app();
     for path in ["/waterfall", "/waterfall/help", "/style.css", "/waterfall?num_events=x"] {
