@@ -160,6 +160,20 @@ fn p02_last_time_first_time_and_show_time_choose_the_time() {
 }
 
 #[test]
+fn p02_a_build_that_ended_early_does_not_hide_one_before_it_that_runs_or_ended_later() {
+    let builds = vec![
+        running(1, 1, 300),
+        build(1, 2, 280, 265, Outcome::Failure),
+        build(1, 3, 250, 10, Outcome::Success),
+    ];
+    let view = testing::view(vec![builder(1, None, &[])], builds, vec![]);
+    let html = page(&view, "show_time=3600");
+    let rows = rows_of(&html);
+    assert!(rows.contains("b1/builds/1\"") && rows.contains("b1/builds/2\""), "{rows}");
+    assert!(!rows.contains("b1/builds/3\""), "it ended four hours ago");
+}
+
+#[test]
 fn p01_a_builders_last_build_is_kept_however_many_others_build_after_it() {
     let mut view = View::new(
         feed::Snapshot::default(),
