@@ -209,15 +209,6 @@ impl View {
         self.happenings.iter().rev()
     }
 
-    /// Categories in use: the tags of configured builders, sorted.
-    pub fn categories(&self) -> Vec<&str> {
-        let mut tags: Vec<&str> =
-            self.builders().flat_map(|b| b.builder.tags.iter().map(String::as_str)).collect();
-        tags.sort_unstable();
-        tags.dedup();
-        tags
-    }
-
     fn reorder(&mut self) {
         let mut order: Vec<&BuilderView> =
             self.builders.values().filter(|b| b.builder.configured).collect();

@@ -106,11 +106,6 @@ pub(crate) fn chosen(ask: &Ask<'_>) -> Value {
     Value::from(all.collect::<std::collections::BTreeMap<String, Value>>())
 }
 
-/// Categories to choose from.
-fn categories(ask: &Ask<'_>) -> Vec<String> {
-    ask.view.categories().into_iter().map(str::to_owned).collect()
-}
-
 /// Makes the waterfall that an address asks for.
 ///
 /// # Errors
@@ -128,7 +123,7 @@ fn made_of(ask: &Ask<'_>, older: Option<&Older>) -> Result<Waterfall, PageError>
         .more
         .then(|| format!("waterfall{}", ask.query.changed(drop, &[("last_time", &last_time)])));
     let newer = (!args.is_live()).then(|| format!("waterfall{}", ask.query.changed(drop, &[])));
-    let names: Vec<String> = ask.view.builders().map(|b| b.name().to_owned()).collect();
+    let names: Vec<String> = ask.builders().map(|b| b.name().to_owned()).collect();
     let edge = live::edge(&rows);
     let stream = args.is_live().then(|| {
         let query = ask.query.changed(|n, _| n == "since", &[("since", &edge.0.to_string())]);
@@ -136,7 +131,7 @@ fn made_of(ask: &Ask<'_>, older: Option<&Older>) -> Result<Waterfall, PageError>
     });
     let frame = context! {
         builders => names,
-        categories => categories(ask),
+        categories => ask.categories(),
         columns => columns.len(),
         args => chosen(ask),
         events => args.events,
