@@ -146,6 +146,39 @@ async fn updates_bring_a_page_up_to_date_and_end_when_nobody_reads() {
     assert_eq!(get(&app, "/live/waterfall?since=x", &[]).await.status(), 400);
 }
 
+#[tokio::test(start_paused = true)]
+async fn p02_a_page_whose_columns_changed_is_told_to_load_again() {
+    use tokio_stream::StreamExt;
+    let app = app();
+    let page = get(&app, "/waterfall?failures_only=false", &[]).await.into_body();
+    let page = axum::body::to_bytes(page, usize::MAX).await.unwrap();
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    let (_, stream) = page.split_once("data-stream=\"./").unwrap();
+    let path = format!("/{}", stream.split_once('"').unwrap().0.replace("&amp;", "&"));
+    let mut stream = get(&app, &path, &[]).await.into_body().into_data_stream();
+    let mut text = String::new();
+    while !text.contains("event: body") {
+        text.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
+    }
+    assert!(!text.contains("event: stale"), "{text}");
+    let builder = testing::builder(99, None, &[]);
+    app.view.update(|view| view.apply(&record(98, 0, Event::BuilderAdded { builder })));
+    let next = async {
+        loop {
+            let piece = stream.next().await.unwrap().unwrap();
+            let piece = std::str::from_utf8(&piece).unwrap().to_owned();
+            if piece.starts_with("event") {
+                return piece;
+            }
+        }
+    };
+    assert_eq!(next.await, "event: stale\ndata:  \n\n", "without data browsers drop it");
+    // The same page, when its browser connects again.
+    let mut again = get(&app, &path, &[]).await.into_body().into_data_stream();
+    let first = again.next().await.unwrap().unwrap();
+    assert!(first.starts_with(b"event: stale"), "{first:?}");
+}
+
 #[tokio::test]
 async fn w01_listens_on_an_interface_and_on_a_unix_socket() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
