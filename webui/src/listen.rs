@@ -61,14 +61,21 @@ pub async fn bind(listen: &Listen) -> Result<Listening, ListenError> {
     }
 }
 
+/// Whether a path is a socket that nobody listens on. A file that is no socket refuses
+/// connections too, so its kind counts first.
+async fn is_left_behind(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    let kind = std::fs::symlink_metadata(path);
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    kind.is_ok_and(|kind| kind.file_type().is_socket())
+        && tokio::net::UnixStream::connect(path).await.is_err_and(refused)
+}
+
 /// Makes a UNIX socket; one that a dead process left behind is replaced.
 async fn unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt as _;
     let socket = match UnixListener::bind(path) {
-        Err(error)
-            if error.kind() == io::ErrorKind::AddrInUse
-                && tokio::net::UnixStream::connect(path).await.is_err() =>
-        {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left_behind(path).await => {
             std::fs::remove_file(path)?;
             UnixListener::bind(path)?
         }

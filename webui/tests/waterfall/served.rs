@@ -180,6 +180,24 @@ async fn p02_a_page_whose_columns_changed_is_told_to_load_again() {
 }
 
 #[tokio::test]
+async fn w01_only_a_socket_that_nobody_listens_on_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let bind = |name: &str| {
+        let listen = format!("unix:{}", dir.path().join(name).display()).parse().unwrap();
+        async move { webui::listen::bind(&listen).await }
+    };
+    let file = dir.path().join("file");
+    std::fs::write(&file, "somebody's").unwrap();
+    let error = bind("file").await.unwrap_err().to_string();
+    assert!(error.contains("in use"), "{error}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "somebody's");
+    let _in_use = bind("used").await.unwrap();
+    bind("used").await.unwrap_err();
+    drop(std::os::unix::net::UnixListener::bind(dir.path().join("left")).unwrap());
+    bind("left").await.unwrap();
+}
+
+#[tokio::test]
 async fn w01_listens_on_an_interface_and_on_a_unix_socket() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let dir = tempfile::tempdir().unwrap();
