@@ -1,8 +1,11 @@
 //! Serving on TCP, one interface of it, or a UNIX socket (row W01), and stopping in good order.
 
 use crate::server::App;
-use axum::{Router, serve::ListenerExt as _};
+use axum::{
+    Router, body::Body, http::header, middleware, response::Response, serve::ListenerExt as _,
+};
 use crds::Listen;
+use futures_util::StreamExt as _;
 use std::{
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -96,11 +99,16 @@ impl Listening {
         }
     }
 
-    /// Serves until `cancel`, then finishes what runs, for a few seconds at most.
+    /// Serves until `cancel`, then ends streams of events and finishes what else runs, for a few
+    /// seconds at most.
     ///
     /// # Errors
     /// What the system says when the socket fails.
     pub async fn serve(self, router: Router, cancel: CancellationToken) -> io::Result<()> {
+        let stopping = cancel.clone();
+        let router = router.layer(middleware::map_response(move |answer: Response| {
+            std::future::ready(ending(answer, &stopping))
+        }));
         let stop = cancel.clone();
         let stopped = async move { stop.cancelled().await };
         let serve = async {
@@ -122,7 +130,7 @@ impl Listening {
                 }
             }
         };
-        // Streams of updates never end by themselves.
+        // A reader may be slow, or keep a request back.
         let late = async {
             cancel.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -132,6 +140,16 @@ impl Listening {
             () = late => Ok(()),
         }
     }
+}
+
+/// Ends an answer that is a stream of events when the server stops: it never would by itself.
+fn ending(answer: Response, cancel: &CancellationToken) -> Response {
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+        return answer;
+    }
+    let stop = cancel.clone().cancelled_owned();
+    answer.map(|body| Body::from_stream(body.into_data_stream().take_until(stop)))
 }
 
 /// Listens and serves a WebStatus until `cancel`.

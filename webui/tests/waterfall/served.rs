@@ -180,6 +180,30 @@ async fn p02_a_page_whose_columns_changed_is_told_to_load_again() {
 }
 
 #[tokio::test]
+async fn w01_a_server_that_stops_ends_the_streams_of_its_readers() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let listen = "tcp:0:interface=127.0.0.1".parse().unwrap();
+    let listening = webui::listen::bind(&listen).await.unwrap();
+    let address = listening.address();
+    let address = address.trim_start_matches("http://").trim_end_matches('/');
+    let mut reader = tokio::net::TcpStream::connect(address).await.unwrap();
+    let server = tokio::spawn(listening.serve(router(app()), cancel.clone()));
+    let ask = b"GET /live/waterfall?since=0 HTTP/1.1\r\nhost: x\r\n\r\n";
+    reader.write_all(ask).await.unwrap();
+    let mut text = Vec::new();
+    while !String::from_utf8_lossy(&text).contains("event: body") {
+        assert_ne!(reader.read_buf(&mut text).await.unwrap(), 0, "the stream goes on");
+    }
+    cancel.cancel();
+    // Requests that go on by themselves are given five seconds.
+    let soon = std::time::Duration::from_secs(3);
+    tokio::time::timeout(soon, server).await.expect("it stops at once").unwrap().unwrap();
+    reader.read_to_end(&mut text).await.unwrap();
+    assert!(text.ends_with(b"0\r\n\r\n"), "the answer is whole");
+}
+
+#[tokio::test]
 async fn w01_only_a_socket_that_nobody_listens_on_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let bind = |name: &str| {
