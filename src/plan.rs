@@ -97,8 +97,8 @@ pub fn plan(documents: Vec<Document>) -> Result<Vec<MasterPlan>, PlanError> {
 }
 
 impl MasterPlan {
-    /// Where messages link to: the first WebStatus that says its address or listens on TCP,
-    /// else the master's own pages.
+    /// Where messages link to: the first WebStatus that says its address, else the first that
+    /// listens on TCP, else the master's own pages.
     pub fn links(&self) -> Links {
         let address = |page: &WebStatus| match (&page.spec.url, &page.spec.http_port) {
             (Some(url), _) => Some(url.clone()),
@@ -107,8 +107,8 @@ impl MasterPlan {
             }
             _ => None,
         };
-        let said = self.pages.iter().find(|page| page.spec.url.is_some());
-        match said.or(self.pages.first()).and_then(address) {
+        let said = self.pages.iter().find(|page| page.spec.url.is_some()).and_then(address);
+        match said.or_else(|| self.pages.iter().find_map(address)) {
             Some(url) => Links::web_status(&url),
             None => Links::master(&self.master.spec.url),
         }
@@ -122,5 +122,41 @@ impl MasterPlan {
     /// The master's folder below the data folder: `NAMESPACE/NAME`.
     pub fn folder(&self) -> PathBuf {
         PathBuf::from(&self.namespace).join(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use serde_json::json;
+
+    fn links(pages: &[serde_json::Value]) -> Links {
+        let page = |spec: &serde_json::Value| {
+            let mut spec = spec.clone();
+            spec["masterRef"] = json!({"name": "main"});
+            WebStatus::new("pages", serde_json::from_value(spec).unwrap())
+        };
+        let spec = json!({"url": "http://ci.example.org/"});
+        let plan = MasterPlan {
+            name: "main".to_owned(),
+            namespace: "default".to_owned(),
+            master: Master::new("main", serde_json::from_value(spec).unwrap()),
+            pages: pages.iter().map(page).collect(),
+            targets: Vec::new(),
+        };
+        plan.links()
+    }
+
+    #[test]
+    fn messages_link_to_the_first_pages_that_have_an_address() {
+        let socket = || json!({"httpPort": "unix:/run/pages.sock"});
+        let port = || json!({"httpPort": 8010});
+        let said = || json!({"httpPort": 8020, "url": "https://pages.example.org/"});
+        let web = Links::web_status;
+        assert_eq!(links(&[socket(), port()]), web("http://localhost:8010/"));
+        assert_eq!(links(&[port(), said()]), web("https://pages.example.org/"));
+        assert_eq!(links(&[socket()]), Links::master("http://ci.example.org/"));
+        assert_eq!(links(&[]), Links::master("http://ci.example.org/"));
     }
 }

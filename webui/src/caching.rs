@@ -3,7 +3,7 @@
 //! A page is made of the view, the clock and the address. So its tag is made of the view's
 //! generation, the clock in steps, the address and the theme, and is known before the page is.
 
-use crate::{server::App, text};
+use crate::server::App;
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -13,6 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use model::Timestamp;
+use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
@@ -115,6 +116,36 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
+/// What a reader says to have already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// Nothing of use.
+    Other,
+    /// The page with this tag.
+    This,
+    /// Any page there is (`*`).
+    Any,
+}
+
+/// What `If-None-Match` says of `tag`. Tags are compared weakly (RFC 9110, 13.1.2): proxies may
+/// drop the `W/`.
+fn known(headers: &HeaderMap, tag: &str) -> Known {
+    let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
+    let lines = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
+    let mut tags = lines.flat_map(|line| line.split(',')).map(str::trim);
+    let own = opaque(tag);
+    tags.find_map(|tag| match tag {
+        "*" => Some(Known::Any),
+        tag => (opaque(tag) == own).then_some(Known::This),
+    })
+    .unwrap_or(Known::Other)
+}
+
+/// Names an address of any length: two of them never share a page.
+fn digest(address: &str) -> String {
+    Sha256::digest(address).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Answers 304 or with a page kept ready; else has the page made and tags it.
 pub async fn cached(
     State((app, cache)): State<(Arc<App>, Arc<Cache>)>,
@@ -122,30 +153,42 @@ pub async fn cached(
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    if request.method() != Method::GET || path.starts_with("/live/") {
+    let head = request.method() == Method::HEAD;
+    if !(head || request.method() == Method::GET) || path.starts_with("/live/") {
         return next.run(request).await;
     }
     let theme = crate::server::theme_of(request.headers()).unwrap_or_default();
     let gzip = takes_gzip(request.headers());
-    let page = text::clip(request.uri().path_and_query().map_or(path, |p| p.as_str()), 2000);
-    let key = format!("{theme} {page}");
+    let address = request.uri().path_and_query().map_or(path, |p| p.as_str());
+    let key = format!("{theme} {}", digest(address));
     let tag = cache.tag(&app, &key);
-    let known = request.headers().get_all(header::IF_NONE_MATCH).iter();
-    let known = known.filter_map(|v| v.to_str().ok()).flat_map(|line| line.split(','));
-    let (key, unchanged) = (format!("{key} {gzip}"), known.map(str::trim).any(|k| k == tag));
-    if unchanged {
-        return tagged(StatusCode::NOT_MODIFIED.into_response(), &tag);
+    let known = known(request.headers(), &tag);
+    let unchanged = || tagged(StatusCode::NOT_MODIFIED.into_response(), &tag);
+    if known == Known::This {
+        return unchanged();
     }
-    if let Some(body) = cache.get(&key, &tag) {
-        return tagged(html(Body::from(body), gzip), &tag);
+    let key = format!("{key} {gzip}");
+    // A page that is kept has a body, which only GET wants.
+    if !head {
+        if let Some(body) = cache.get(&key, &tag) {
+            return if known == Known::Any {
+                unchanged()
+            } else {
+                tagged(html(Body::from(body), gzip), &tag)
+            };
+        }
+        request.extensions_mut().insert(Slot { cache, key, tag: tag.clone(), gzip });
     }
-    request.extensions_mut().insert(Slot { cache, key, tag: tag.clone(), gzip });
     let response = next.run(request).await;
     let content = response.headers().get(header::CONTENT_TYPE);
     let is_page = response.status() == StatusCode::OK
         && !response.headers().contains_key(header::ETAG)
         && content.is_some_and(|c| c.as_bytes().starts_with(b"text/html"));
-    if is_page { tagged(response, &tag) } else { response }
+    match known {
+        _ if !is_page => response,
+        Known::Any => unchanged(),
+        _ => tagged(response, &tag),
+    }
 }
 
 /// An HTML answer.

@@ -1,8 +1,11 @@
 //! Serving on TCP, one interface of it, or a UNIX socket (row W01), and stopping in good order.
 
 use crate::server::App;
-use axum::{Router, serve::ListenerExt as _};
+use axum::{
+    Router, body::Body, http::header, middleware, response::Response, serve::ListenerExt as _,
+};
 use crds::Listen;
+use futures_util::StreamExt as _;
 use std::{
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -61,14 +64,21 @@ pub async fn bind(listen: &Listen) -> Result<Listening, ListenError> {
     }
 }
 
+/// Whether a path is a socket that nobody listens on. A file that is no socket refuses
+/// connections too, so its kind counts first.
+async fn is_left_behind(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    let kind = std::fs::symlink_metadata(path);
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    kind.is_ok_and(|kind| kind.file_type().is_socket())
+        && tokio::net::UnixStream::connect(path).await.is_err_and(refused)
+}
+
 /// Makes a UNIX socket; one that a dead process left behind is replaced.
 async fn unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt as _;
     let socket = match UnixListener::bind(path) {
-        Err(error)
-            if error.kind() == io::ErrorKind::AddrInUse
-                && tokio::net::UnixStream::connect(path).await.is_err() =>
-        {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left_behind(path).await => {
             std::fs::remove_file(path)?;
             UnixListener::bind(path)?
         }
@@ -89,11 +99,16 @@ impl Listening {
         }
     }
 
-    /// Serves until `cancel`, then finishes what runs, for a few seconds at most.
+    /// Serves until `cancel`, then ends streams of events and finishes what else runs, for a few
+    /// seconds at most.
     ///
     /// # Errors
     /// What the system says when the socket fails.
     pub async fn serve(self, router: Router, cancel: CancellationToken) -> io::Result<()> {
+        let stopping = cancel.clone();
+        let router = router.layer(middleware::map_response(move |answer: Response| {
+            std::future::ready(ending(answer, &stopping))
+        }));
         let stop = cancel.clone();
         let stopped = async move { stop.cancelled().await };
         let serve = async {
@@ -115,7 +130,7 @@ impl Listening {
                 }
             }
         };
-        // Streams of updates never end by themselves.
+        // A reader may be slow, or keep a request back.
         let late = async {
             cancel.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -125,6 +140,16 @@ impl Listening {
             () = late => Ok(()),
         }
     }
+}
+
+/// Ends an answer that is a stream of events when the server stops: it never would by itself.
+fn ending(answer: Response, cancel: &CancellationToken) -> Response {
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+        return answer;
+    }
+    let stop = cancel.clone().cancelled_owned();
+    answer.map(|body| Body::from_stream(body.into_data_stream().take_until(stop)))
 }
 
 /// Listens and serves a WebStatus until `cancel`.

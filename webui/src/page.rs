@@ -2,7 +2,10 @@
 //!
 //! A page is `fn(&Ask<'_>, …) -> Result<Html, PageError>`: pure, so that tests need no server.
 
-use crate::{Query, Site, view::View};
+use crate::{
+    Query, Site,
+    view::{BuilderView, View},
+};
 use minijinja::{Value, context};
 use model::Timestamp;
 
@@ -108,6 +111,21 @@ impl<'a> Ask<'a> {
             master => context! { connected => master.kind.is_connected(), text => &master.text },
         };
         Ok(Html(self.site.templates.render(template, context! { ..more, ..base })?))
+    }
+
+    /// Builders that this WebStatus shows, in natural order of their names.
+    pub fn builders(&self) -> impl Iterator<Item = &'a BuilderView> + use<'a> {
+        let site = self.site;
+        self.view.builders().filter(move |b| site.shows(&b.builder))
+    }
+
+    /// Categories to choose from: the tags of these builders, sorted.
+    pub fn categories(&self) -> Vec<String> {
+        let mut tags: Vec<&str> =
+            self.builders().flat_map(|b| b.builder.tags.iter().map(String::as_str)).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags.into_iter().map(str::to_owned).collect()
     }
 
     /// The page of an error.

@@ -4,7 +4,7 @@ use crate::PageError;
 use model::segment;
 use percent_encoding::percent_decode;
 
-/// More arguments than that are not read.
+/// More arguments than that are refused.
 const MOST: usize = 200;
 
 /// The arguments of one address, in their order.
@@ -13,7 +13,7 @@ pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads the part after the `?`: `builder=a&builder=b%2Fc`. Never fails: what is no UTF-8
-    /// gets replacement characters.
+    /// gets replacement characters, and what [`Query::check`] refuses is cut.
     pub fn parse(text: &str) -> Self {
         let decode = |part: &str| {
             let spaced: Vec<u8> = part.bytes().map(|b| if b == b'+' { b' ' } else { b }).collect();
@@ -26,6 +26,19 @@ impl Query {
                 .map(|(name, value)| (decode(name), decode(value)))
                 .collect(),
         )
+    }
+
+    /// Refuses what no reader of pages writes: more arguments than [`Query::parse`] reads.
+    ///
+    /// # Errors
+    /// [`PageError`] 400 with their number.
+    pub fn check(text: &str) -> Result<(), PageError> {
+        let count = text.split('&').filter(|pair| !pair.is_empty()).count();
+        if count <= MOST {
+            return Ok(());
+        }
+        let text = format!("too many arguments: the address has {count}, a page takes {MOST}.");
+        Err(PageError::new(400, "Bad argument", text))
     }
 
     /// All arguments.

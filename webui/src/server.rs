@@ -10,9 +10,9 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use feed::AnyFeed;
@@ -110,6 +110,14 @@ pub(crate) const CONTENT_POLICY: &str = "default-src 'none'; style-src 'self'; s
     connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'self'";
 
+/// Answers 400 to an address with more arguments than are read: none is dropped in silence.
+async fn bounded(State(app): Shelf, request: Request, next: Next) -> Response {
+    match Query::check(request.uri().query().unwrap_or_default()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => app.page(request.uri(), request.headers(), |_| Err(error)),
+    }
+}
+
 /// All routes: pages with their tags and cache, the files they need, compression, and headers
 /// that keep browsers from doing more than they are told.
 pub fn router(app: Arc<App>) -> Router {
@@ -123,6 +131,7 @@ pub fn router(app: Arc<App>) -> Router {
     pages::routes()
         .merge(waterfall::routes())
         .layer(middleware::from_fn_with_state(shelf, caching::cached))
+        .layer(middleware::from_fn_with_state(app.clone(), bounded))
         .merge(statics::routes())
         .layer(CompressionLayer::new())
         .layer(header("content-security-policy", CONTENT_POLICY))

@@ -49,7 +49,6 @@ const SOURCE: usize = 256 << 10;
 /// The built-in templates by name.
 const BUILT_IN: &[(&str, &str)] = &[
     ("base.html", include_str!("../templates/base.html")),
-    ("macros.html", include_str!("../templates/macros.html")),
     ("error.html", include_str!("../templates/error.html")),
     ("waterfall.html", include_str!("../templates/waterfall.html")),
     ("waterfall_head.html", include_str!("../templates/waterfall_head.html")),

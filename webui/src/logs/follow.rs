@@ -136,7 +136,9 @@ impl<P: Fn() -> Option<Progress>> Reader<P> {
         self.renderer.end(&mut out);
         self.next = chunk.first + count;
         // Each line of HTML is a paragraph; line feeds mean nothing between them.
-        Some(Event::default().event("lines").data(out.replace(['\n', '\r'], "")))
+        let event = Event::default().event("lines").data(out.replace(['\n', '\r'], ""));
+        // The number of the line that comes next, which a browser repeats when it connects again.
+        Some(event.id((self.next + 1).to_string()))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A log may have hundreds of megabytes. So nothing here ever holds one whole: lines come in
 //! chunks, each is rendered and sent before the next is asked for, and a page shows a
-//! [`Window`] of lines with links to the others.
+//! [`Window`] of lines with links to the others. Only the page of a log that is still written
+//! has all its lines read before it begins, since it says there where it ends.
 
 mod follow;
 pub(crate) mod lines;

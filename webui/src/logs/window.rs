@@ -37,6 +37,15 @@ impl Window {
         Ok(Self { first, last: total.min(first.saturating_add(size - 1)), total })
     }
 
+    /// The page that begins with line `first` of a log whose end is not known yet: as long as a
+    /// page may be.
+    ///
+    /// # Errors
+    /// As [`Window::new`].
+    pub fn open(first: Option<&str>, size: u64) -> Result<Self, BadWindow> {
+        Self::new(first, size, u64::MAX)
+    }
+
     fn start_of_last(size: u64, total: u64) -> u64 {
         total.saturating_sub(1) / size * size + 1
     }

@@ -3,7 +3,7 @@
 use super::{
     builder::around,
     find::{build_path, builder_path, log_path, step_path},
-    parts::{owned, remaining},
+    parts::{end_of, owned, remaining},
 };
 use crate::{
     Ask, Html, PageError,
@@ -115,8 +115,8 @@ pub fn step_line(
     total: u64,
 ) -> Value {
     let (name, number) = (builder.name(), build.number);
-    let seconds =
-        step.started_at.map(|start| step.complete_at.unwrap_or(ask.now).seconds_since(start));
+    let (outcome, end) = end_of(step, build);
+    let seconds = step.started_at.map(|start| end.unwrap_or(ask.now).seconds_since(start));
     let bar = step.started_at.zip(seconds).map(|(start, seconds)| {
         let at = |seconds: u64| WIDTH.saturating_mul(seconds) / total.max(1);
         let x = at(start.seconds_since(build.started_at)).min(WIDTH - 4);
@@ -128,7 +128,7 @@ pub fn step_line(
             name => log.name.clone(),
             url => log_path(name, number, &step.name, &log.name),
             lines => log.lines,
-            complete => log.complete,
+            complete => log.complete || end.is_some(),
             deleted => log.kind == LogKind::Deleted,
         }
     });
@@ -138,11 +138,11 @@ pub fn step_line(
         name => step.name.clone(),
         number => step.number,
         url => step_path(name, number, &step.name),
-        class => if waiting { "q" } else { class(step.outcome) },
-        word => if waiting { "pending" } else { word(step.outcome) },
+        class => if waiting { "q" } else { class(outcome) },
+        word => if waiting { "pending" } else { word(outcome) },
         text => step.text.clone(),
         started => step.started_at.map(|t| t.0),
-        finished => step.complete_at.map(|t| t.0),
+        finished => step.started_at.and(end).map(|t| t.0),
         seconds,
         expect => builder.usual_step_seconds(&step.name),
         bar,

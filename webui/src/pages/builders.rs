@@ -23,13 +23,11 @@ pub fn of_branch(selection: &Selection, build: &BuildRow) -> bool {
 
 /// Builders of this WebStatus that a selection keeps.
 pub fn selected<'a>(ask: &Ask<'a>, selection: &Selection) -> Vec<&'a BuilderView> {
-    let shown = ask.view.builders().filter(|b| ask.site.shows(&b.builder));
-    shown.filter(|b| selection.builder(b.name(), &b.builder.tags)).collect()
+    ask.builders().filter(|b| selection.builder(b.name(), &b.builder.tags)).collect()
 }
 
 /// What a page's filter form offers and which part of it is in use.
 pub fn filters(ask: &Ask<'_>, selection: &Selection) -> Value {
-    let shown = ask.view.builders().filter(|b| ask.site.shows(&b.builder));
     let option = |name: &str, on: &[String]| {
         context! { name, on => on.iter().any(|o| o == name) }
     };
@@ -41,12 +39,12 @@ pub fn filters(ask: &Ask<'_>, selection: &Selection) -> Value {
         !v.is_empty()
             && (matches!(*n, "builder" | "category" | "branch") || n.starts_with("property."))
     };
-    let known: Vec<&str> = ask.view.builders().map(BuilderView::name).collect();
+    let known: Vec<&str> = ask.builders().map(BuilderView::name).collect();
     let unknown = owned(selection.builders.iter().filter(|b| !known.contains(&b.as_str())));
     context! {
-        builders => shown.map(|b| option(b.name(), &selection.builders)).collect::<Vec<_>>(),
-        categories => ask.view.categories().into_iter()
-            .map(|c| option(c, &selection.categories)).collect::<Vec<_>>(),
+        builders => ask.builders().map(|b| option(b.name(), &selection.builders)).collect::<Vec<_>>(),
+        categories => ask.categories().into_iter()
+            .map(|c| option(&c, &selection.categories)).collect::<Vec<_>>(),
         branches => selection.branches.clone(),
         chips => ask.query.iter().filter(in_use).map(chip).collect::<Vec<_>>(),
         unknown,

@@ -4,6 +4,7 @@
 use super::{
     build::step_line,
     find::{build_path, builder_path},
+    parts::end_of,
 };
 use crate::{
     Ask, Html, PageError,
@@ -39,7 +40,7 @@ pub fn page(ask: &Ask<'_>, builder: &BuilderView, build: &Build) -> Result<Html,
         .map(|s| {
             let seconds = s
                 .started_at
-                .map_or(0, |start| s.complete_at.unwrap_or(ask.now).seconds_since(start));
+                .map_or(0, |start| end_of(s, build).1.unwrap_or(ask.now).seconds_since(start));
             context! { size => size(seconds), ..step_line(ask, builder, build, s, took) }
         })
         .collect();

@@ -1,6 +1,9 @@
 //! `…/logs/LOG`: the page around a log's lines (P13). The lines are streamed into it.
 
-use super::find::{build_path, builder_path, log_path, step_path};
+use super::{
+    find::{build_path, builder_path, log_path, step_path},
+    parts::end_of,
+};
 use crate::marks::{class, word};
 use crate::{
     Ask, PageError,
@@ -35,7 +38,8 @@ pub fn page(
 ) -> Result<Aside, PageError> {
     let Shown { window, first_error } = shown;
     let name = segment(&log.name).to_string();
-    let running = !log.complete && step.complete_at.is_none();
+    let (outcome, end) = end_of(step, build);
+    let running = !log.complete && end.is_none();
     let others = step.logs.iter().map(|l| {
         context! { name => l.name.clone(), url => log_path(builder.name(), build.number, &step.name, &l.name), on => l.id == log.id, deleted => l.kind == LogKind::Deleted }
     });
@@ -48,10 +52,10 @@ pub fn page(
             step => context! {
                 name => step.name.clone(),
                 url => step_path(builder.name(), build.number, &step.name),
-                class => class(step.outcome),
-                word => word(step.outcome),
+                class => class(outcome),
+                word => word(outcome),
                 text => step.text.clone(),
-                seconds => step.started_at.map(|t| step.complete_at.unwrap_or(ask.now).seconds_since(t)),
+                seconds => step.started_at.map(|t| end.unwrap_or(ask.now).seconds_since(t)),
             },
             log => context! { name => log.name.clone(), lines => log.lines, text => format!("{name}/text") },
             others => others.collect::<Vec<_>>(),

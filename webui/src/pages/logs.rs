@@ -3,7 +3,7 @@
 use super::{find, find_build, log, of_path, part, parts};
 use crate::{
     PageError,
-    logs::{CHUNK, LogText, PAGE, Progress, Window, follow, html, text as plain_text},
+    logs::{BadWindow, CHUNK, LogText, PAGE, Progress, Window, follow, html, text as plain_text},
     server::{App, Shelf},
 };
 use axum::{
@@ -92,10 +92,13 @@ async fn try_page(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response,
     }
     let (step, log) = (named.step(), named.log());
     let first = app.ask(uri, headers, |ask| ask.query.one("first").map(str::to_owned));
-    let window = Window::new(first.as_deref(), PAGE, log.lines)
-        .map_err(|error| PageError::new(400, "Bad argument", error.to_string()))?;
     let bad = matches!(step.outcome, Some(Outcome::Failure | Outcome::Exception));
-    let (begun, first_error) = begin(&named, window, if bad { AHEAD } else { 1 }).await?;
+    let (window, (begun, first_error)) = if log.complete {
+        let window = Window::new(first.as_deref(), PAGE, log.lines).map_err(bad_window)?;
+        (window, begin(&named, window, Some(if bad { AHEAD } else { 1 })).await?)
+    } else {
+        written(&named, first.as_deref()).await?
+    };
     let aside = app.ask(uri, headers, |ask| {
         let builder = find::builder(ask, named.build.builder.name.as_str())?;
         let first_error = first_error.filter(|_| bad);
@@ -106,17 +109,44 @@ async fn try_page(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response,
     Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(body)).into_response())
 }
 
-/// The first chunks of a window, as many as it takes to find an error.
-async fn begin(
-    named: &Named,
-    window: Window,
-    chunks: usize,
-) -> Result<(Vec<LogChunk>, Option<u64>), PageError> {
+fn bad_window(error: BadWindow) -> PageError {
+    PageError::new(400, "Bad argument", error.to_string())
+}
+
+/// Lines that are read before the page begins, and the first of them that looks like an error.
+type Begun = (Vec<LogChunk>, Option<u64>);
+
+/// The window of a log that is still written, and all its lines. The view hears late how many
+/// there are, so they are read until no more come; the page says at its beginning where it ends.
+async fn written(named: &Named, first: Option<&str>) -> Result<(Window, Begun), PageError> {
+    let mut window = Window::open(first, PAGE).map_err(bad_window)?;
+    let mut begun = begin(named, window, None).await?;
+    if begun.0.is_empty() && window.first > 1 {
+        // Beyond the end: the last page that is known of.
+        let known = Window::new(first, PAGE, named.log().lines).map_err(bad_window)?;
+        window = Window { last: known.first.saturating_add(PAGE - 1), ..known };
+        begun = begin(named, window, None).await?;
+    }
+    let end = begun.0.last().map_or(window.first - 1, |c| c.first + c.count());
+    let more = end >= window.last && {
+        let (log, _) = named.what();
+        let next = named.source.lines(log, end, 1).await.map_err(|error| unavailable(&error))?;
+        !next.text.is_empty()
+    };
+    let total = if more { named.log().lines.max(end + 1) } else { end };
+    Ok((Window { last: end, total, ..window }, begun))
+}
+
+/// The first chunks of a window, as many as it takes to find an error but no more than `most`;
+/// all of them without.
+async fn begin(named: &Named, window: Window, most: Option<usize>) -> Result<Begun, PageError> {
     let (log, kind) = named.what();
     let mut begun: Vec<LogChunk> = Vec::new();
     let mut lines = crate::logs::Lines::new(kind);
     let mut next = window.first.saturating_sub(1);
-    while begun.len() < chunks && next < window.last && lines.first_error().is_none() {
+    while next < window.last
+        && most.is_none_or(|most| begun.len() < most && lines.first_error().is_none())
+    {
         let wanted = (window.last - next).min(CHUNK);
         let chunk =
             named.source.lines(log, next, wanted).await.map_err(|error| unavailable(&error))?;
@@ -160,7 +190,8 @@ async fn raw(named: Named, kind: &'static str) -> Result<Response, PageError> {
 }
 
 /// `…/logs/LOG/live?first=N`: lines from number N on as they are written, by server-sent
-/// events: `lines` with HTML, `end` when no more come.
+/// events: `lines` with HTML, `end` when no more come. A browser that connects again says in
+/// `Last-Event-ID` which line comes next.
 pub async fn live(State(app): Shelf, uri: Uri, headers: HeaderMap) -> Response {
     match find_log(&app, &uri, &headers)
         .await
@@ -178,7 +209,9 @@ fn try_live(
     named: Named,
 ) -> Result<Response, PageError> {
     let first = app.ask(uri, headers, |ask| ask.query.number("first", 1..=i64::MAX))?.unwrap_or(1);
-    let next = u64::try_from(first).unwrap_or(1) - 1;
+    let again = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let first = again.filter(|id| *id >= 1).unwrap_or(first.unsigned_abs());
+    let next = first - 1;
     let (log, kind) = named.what();
     let (build, changed, app) = (named.build.id, app.view.subscribe(), app.clone());
     let progress = move || progress(&app, build, log);

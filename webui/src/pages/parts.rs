@@ -7,7 +7,13 @@ use crate::{
     view::{Activity, BuildRow, BuilderView},
 };
 use minijinja::{Value, context};
-use model::{Change, Timestamp};
+use model::{Build, Change, Outcome, Step, Timestamp};
+
+/// How a step ended and when; nothing while it runs. One that was running when its build ended
+/// (the master was killed) runs no more, and ended as the build did.
+pub fn end_of(step: &Step, build: &Build) -> (Option<Outcome>, Option<Timestamp>) {
+    (step.outcome.or(build.outcome), step.complete_at.or(build.complete_at))
+}
 
 /// Builds in a sparkline.
 const SPARK: usize = 20;

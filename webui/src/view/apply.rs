@@ -189,6 +189,10 @@ impl View {
         if finished {
             self.open.remove(&build.id);
             builder.open -= usize::from(was && builder.open > 0);
+            let this = (build.number, build.id);
+            let newest = builder.newest.map_or(this, |newest| newest.max(this));
+            let older = [Some(this), builder.newest.replace(newest)];
+            self.spare.extend(older.into_iter().flatten().filter(|b| *b != newest).map(|b| b.1));
         } else {
             self.open.insert(build.id, build.clone());
             builder.open += usize::from(!was);
@@ -200,17 +204,15 @@ impl View {
         self.forget();
     }
 
-    /// Drops the oldest beyond the limits; builds that run stay.
+    /// Drops the oldest beyond the limits. Builds that run stay, and so does the last one of each
+    /// builder, however long ago it was: it says whether the builder fails.
     fn forget(&mut self) {
         while self.builds.len() - self.open.len() > self.limits.builds {
-            let oldest = self.builds.values().find(|b| b.outcome.is_some());
-            let Some((id, builder, number)) = oldest.map(|b| (b.id, b.builder, b.number)) else {
-                break;
-            };
-            self.builds.remove(&id);
-            self.forgot = true;
-            if let Some(builder) = self.builders.get_mut(&builder) {
-                builder.builds.remove(&number);
+            let Some(id) = self.spare.pop_first() else { break };
+            self.forgot = self.forgot.max(Some(id));
+            let Some(row) = self.builds.remove(&id) else { continue };
+            if let Some(builder) = self.builders.get_mut(&row.builder) {
+                builder.builds.remove(&row.number);
             }
         }
         while self.changes.len() > self.limits.changes {

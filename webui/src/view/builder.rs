@@ -1,7 +1,7 @@
 //! A builder with its builds.
 
 use super::rows::BuildRow;
-use model::{Builder, Outcome, Timestamp};
+use model::{BuildId, Builder, Outcome, Timestamp};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// How many finished builds are looked at for an estimate, at most.
@@ -15,8 +15,10 @@ pub struct BuilderView {
     /// What the configuration says.
     pub builder: Builder,
     pub(super) builds: BTreeMap<u64, Arc<BuildRow>>,
-    /// Keys of its builds that run.
+    /// How many of its builds run.
     pub(super) open: usize,
+    /// Number and key of the finished build with the highest number.
+    pub(super) newest: Option<(u64, BuildId)>,
 }
 
 /// What a builder does (0.8's "current activity").

@@ -117,8 +117,9 @@ async fn run(shared: &Shared, feed: &AnyFeed, mut follower: AnyFollower, limits:
             let builds = match page(query).await {
                 Ok(builds) => builds,
                 Err(error) => {
-                    tracing::warn!(%error, "older builds cannot be read");
-                    break;
+                    tracing::warn!(%error, "older builds cannot be read now");
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
                 }
             };
             count += builds.len();

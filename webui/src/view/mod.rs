@@ -22,7 +22,8 @@ use model::{
 };
 use names::Names;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -56,8 +57,10 @@ pub struct View {
     requests: BTreeMap<RequestId, Request>,
     buildsets: BTreeMap<BuildsetId, Buildset>,
     happenings: VecDeque<Happening>,
-    /// Whether builds were dropped, so that the journal holds older ones.
-    forgot: bool,
+    /// Finished builds but each builder's highest one: those that may be dropped.
+    spare: BTreeSet<BuildId>,
+    /// The highest key of a build that was dropped, so that the journal holds older ones.
+    forgot: Option<BuildId>,
 }
 
 /// What the master says of itself.
@@ -132,13 +135,15 @@ impl View {
     /// Down to when memory holds all builds; the journal has older ones. `None` where memory
     /// holds all there are.
     pub fn horizon(&self) -> Option<Timestamp> {
-        if !self.forgot {
-            return None;
-        }
+        let forgot = self.forgot?;
         // Builds begin in the order of their keys. One that takes long ends among later ones:
-        // as long as the longest that is known counts as usual.
+        // as long as the longest that is known counts as usual. A builder's last build stays
+        // when those around it are dropped, so what is below them does not count.
         let finished = || self.builds.values().filter(|b| b.outcome.is_some());
-        let (first, last) = (finished().next()?.started_at, finished().next_back()?.started_at);
+        let last = finished().next_back()?.started_at;
+        let above = (Bound::Excluded(forgot), Bound::Unbounded);
+        let first = self.builds.range(above).map(|(_, b)| b).find(|b| b.outcome.is_some());
+        let first = first.map_or(last, |b| b.started_at);
         let longest = finished().map(|b| b.seconds(b.started_at)).max()?;
         Some(margin(first, last, longest))
     }
@@ -202,15 +207,6 @@ impl View {
     /// What happened besides builds, newest first.
     pub fn happenings(&self) -> impl Iterator<Item = &Happening> {
         self.happenings.iter().rev()
-    }
-
-    /// Categories in use: the tags of configured builders, sorted.
-    pub fn categories(&self) -> Vec<&str> {
-        let mut tags: Vec<&str> =
-            self.builders().flat_map(|b| b.builder.tags.iter().map(String::as_str)).collect();
-        tags.sort_unstable();
-        tags.dedup();
-        tags
     }
 
     fn reorder(&mut self) {

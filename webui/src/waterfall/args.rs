@@ -177,8 +177,7 @@ impl Args {
         view.horizon().map_or(since, |horizon| horizon.max(since))
     }
 
-    /// Picks what is laid out. Work follows the page's size, not that of history, unless a
-    /// filter leaves most of it out.
+    /// Picks what is laid out. Of the builds in memory, each is looked at once at most.
     pub fn gather(&self, ask: &Ask<'_>, builders: &[&BuilderView]) -> Input {
         let top = self.last_time.unwrap_or(ask.now);
         let since = self.lower_edge(ask.view);
@@ -189,8 +188,10 @@ impl Args {
                 let due = builder.builds().filter(|b| b.complete_at.is_none_or(|e| e <= top));
                 // A build takes a row or more, so more than that many never fit; one beyond
                 // says that there are older ones.
+                // Builds end in another order than they begin, so one that is too old does not
+                // mean that those before it are.
                 let builds = due
-                    .take_while(|b| since.0 == 0 || !old(b))
+                    .filter(|b| since.0 == 0 || !old(b))
                     .filter(|b| self.build(b) && (self.last_time.is_none() || b.outcome.is_some()))
                     .take(self.rows + 2);
                 Column { builds: builds.cloned().collect(), events: Vec::new() }

@@ -23,8 +23,8 @@ pub fn help(ask: &Ask<'_>) -> Result<Html, PageError> {
     ask.render(
         "waterfall_help.html",
         context! {
-            builders => ask.view.builders().map(|b| b.name().to_owned()).collect::<Vec<_>>(),
-            categories => super::categories(ask),
+            builders => ask.builders().map(|b| b.name().to_owned()).collect::<Vec<_>>(),
+            categories => ask.categories(),
             args => chosen(ask),
             other,
             back => format!("waterfall{}", ask.query.changed(|_, _| false, &[])),

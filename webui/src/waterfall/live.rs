@@ -6,7 +6,8 @@
 
 use super::{Picked, layout::Rows, pick, write::Writer};
 use crate::{Ask, PageError};
-use model::Timestamp;
+use model::{BuilderId, Timestamp};
+use sha2::{Digest, Sha256};
 
 /// One message to a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,8 +20,10 @@ pub struct Update {
     pub body: String,
     /// The lower edge of the live body.
     pub edge: Timestamp,
+    /// Which columns there are: they are told apart by this alone.
+    pub columns: String,
     /// The page can't be brought up to date by parts: what it holds as final was changed, for
-    /// older builds came to light. It has to be loaded again.
+    /// older builds came to light. It has to be loaded again, as one with other columns has.
     pub stale: bool,
 }
 
@@ -29,16 +32,26 @@ pub(super) fn edge(rows: &Rows) -> Timestamp {
     rows.bodies.first().map_or(rows.bottom, |body| body.bottom)
 }
 
+/// Names builders as columns in their order. Rows fit only a page that has the same ones.
+pub(super) fn columns(builders: impl IntoIterator<Item = BuilderId>) -> String {
+    let mut digest = Sha256::new();
+    for id in builders {
+        digest.update(id.0.to_be_bytes());
+    }
+    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What a page with the lower edge `since` lacks; builds begun after `seen` are marked as new.
 ///
 /// # Errors
 /// As [`super::page`].
 pub fn update(ask: &Ask<'_>, since: Timestamp, seen: Timestamp) -> Result<Update, PageError> {
-    let Picked { args, rows, columns, head } = pick(ask, None)?;
+    let Picked { args, rows, columns, head, ids } = pick(ask, None)?;
     let writer =
         Writer { root: "", now: ask.now, compact: args.compact, columns, new_since: Some(seen) };
     let edge = edge(&rows).max(since);
-    let mut update = Update { head, edge, ..Update::default() };
+    let ids = self::columns(ids);
+    let mut update = Update { head, edge, columns: ids, ..Update::default() };
     for (i, body) in rows.bodies.iter().enumerate().filter(|(_, body)| body.top > since) {
         update.stale |= body.bottom < since;
         writer.rows(body, if i == 0 { &mut update.body } else { &mut update.closed });

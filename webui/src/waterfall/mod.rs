@@ -50,15 +50,16 @@ struct Picked {
     rows: layout::Rows,
     columns: Vec<ColumnInfo>,
     head: String,
+    ids: Vec<BuilderId>,
 }
 
 /// Of memory, or of what the journal had for a page below it.
 fn pick(ask: &Ask<'_>, older: Option<&Older>) -> Result<Picked, PageError> {
     let args = Args::parse(ask)?;
     let builders = args.builders(ask);
+    let ids: Vec<BuilderId> = builders.iter().map(|b| b.builder.id).collect();
     let (input, more) = match older {
         Some(older) => {
-            let ids: Vec<BuilderId> = builders.iter().map(|b| b.builder.id).collect();
             let top = args.last_time.unwrap_or(ask.now);
             (older.input(&ids, top, args.rows), older.more)
         }
@@ -74,7 +75,7 @@ fn pick(ask: &Ask<'_>, older: Option<&Older>) -> Result<Picked, PageError> {
     }
     let columns = builders.iter().map(|b| ColumnInfo::new(b)).collect();
     let head = head::head(ask, &builders, &args)?;
-    Ok(Picked { args, rows, columns, head })
+    Ok(Picked { args, rows, columns, head, ids })
 }
 
 /// Links that take one argument's value away again.
@@ -106,11 +107,6 @@ pub(crate) fn chosen(ask: &Ask<'_>) -> Value {
     Value::from(all.collect::<std::collections::BTreeMap<String, Value>>())
 }
 
-/// Categories to choose from.
-fn categories(ask: &Ask<'_>) -> Vec<String> {
-    ask.view.categories().into_iter().map(str::to_owned).collect()
-}
-
 /// Makes the waterfall that an address asks for.
 ///
 /// # Errors
@@ -121,22 +117,24 @@ pub fn page(ask: &Ask<'_>) -> Result<Waterfall, PageError> {
 
 /// As [`page`], of what the journal had if it is a page below memory.
 fn made_of(ask: &Ask<'_>, older: Option<&Older>) -> Result<Waterfall, PageError> {
-    let Picked { args, rows, columns, head } = pick(ask, older)?;
+    let Picked { args, rows, columns, head, ids } = pick(ask, older)?;
     let last_time = rows.bottom.0.to_string();
     let drop = |n: &str, _: &str| n == "last_time" || n == "reload";
     let older = rows
         .more
         .then(|| format!("waterfall{}", ask.query.changed(drop, &[("last_time", &last_time)])));
     let newer = (!args.is_live()).then(|| format!("waterfall{}", ask.query.changed(drop, &[])));
-    let names: Vec<String> = ask.view.builders().map(|b| b.name().to_owned()).collect();
+    let names: Vec<String> = ask.builders().map(|b| b.name().to_owned()).collect();
     let edge = live::edge(&rows);
     let stream = args.is_live().then(|| {
-        let query = ask.query.changed(|n, _| n == "since", &[("since", &edge.0.to_string())]);
+        let (edge, ids) = (edge.0.to_string(), live::columns(ids));
+        let own = [("since", edge.as_str()), ("columns", ids.as_str())];
+        let query = ask.query.changed(|n, _| own.iter().any(|(own, _)| *own == n), &own);
         format!("live/waterfall{query}")
     });
     let frame = context! {
         builders => names,
-        categories => categories(ask),
+        categories => ask.categories(),
         columns => columns.len(),
         args => chosen(ask),
         events => args.events,

@@ -115,8 +115,10 @@ fn write(made: &Waterfall, slot: Option<&Slot>, pieces: &mpsc::Sender<Bytes>) {
     }
 }
 
-/// A message. A carriage return would end a line of it, and means nothing in HTML.
+/// A message. A carriage return would end a line of it, and means nothing in HTML. Browsers drop
+/// a message without data.
 fn message(name: &str, html: &str) -> Event {
+    let html = if html.is_empty() { " " } else { html };
     Event::default().event(name).data(html.replace('\r', ""))
 }
 
@@ -128,6 +130,8 @@ struct Reader {
     seen: Timestamp,
     head: String,
     body: String,
+    /// The columns that the page has; `None` if it does not say.
+    columns: Option<String>,
 }
 
 impl Reader {
@@ -147,7 +151,8 @@ impl Reader {
         let update = live::update(&ask, self.edge, self.seen).ok()?;
         self.seen = ask.now;
         drop(view);
-        if update.stale {
+        let columns = self.columns.get_or_insert_with(|| update.columns.clone());
+        if update.stale || *columns != update.columns {
             return Some(vec![message("stale", "")]);
         }
         let mut messages = Vec::new();
@@ -179,6 +184,7 @@ async fn updates(State(app): Shelf, uri: Uri, headers: HeaderMap) -> Response {
         seen: Timestamp::now(),
         head: String::new(),
         body: String::new(),
+        columns: query.one("columns").map(str::to_owned),
         query,
         app,
     };

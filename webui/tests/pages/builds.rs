@@ -1,6 +1,8 @@
 //! A builder, its builds and their steps: rows P10 to P12.
 
 use super::{ask, builds, fixture, page, refused, site};
+use std::sync::Arc;
+use webui::{logs::LogText, server::App, view::Shared};
 
 #[tokio::test]
 async fn p10_a_builder_shows_what_runs_waits_and_was() {
@@ -101,6 +103,40 @@ async fn p11_a_try_build_shows_its_patch() {
     let html = page("/builders/try/builds/26").await;
     assert!(html.contains("by Eli &lt;eli@example.org&gt;: try this"), "{html}");
     assert!(html.contains("-&lt;old&gt;") && html.contains("Level 1"));
+}
+
+#[tokio::test]
+async fn p11_p12_a_step_that_a_killed_master_left_open_ended_with_its_build() {
+    use model::{LogId, Outcome, Timestamp};
+    use webui::testing;
+    let mut build = testing::running(1, 9, 60);
+    (build.outcome, build.text) = (Some(Outcome::Exception), "exception".into());
+    build.complete_at = Some(Timestamp(build.started_at.0 + 60 * 59));
+    let log = &mut build.steps[2].logs[0];
+    (log.id, log.complete) = (LogId(fixture::LIVE), false);
+    let view = testing::view(vec![testing::builder(1, None, &[])], vec![build], vec![]);
+    let view = Shared::new(view);
+    let logs: Arc<dyn LogText> = Arc::new(fixture::Texts);
+    let site = site(&serde_json::json!({}));
+    let app = Arc::new(App { view, site, feed: None, logs: Some(logs) });
+    let path = "/builders/b1/builds/9";
+    for (path, seen) in [
+        (path.to_owned(), "exception"),
+        (format!("{path}/steps/test"), "exception"),
+        (format!("{path}/steps/test/logs/stdio"), "still making"),
+        ("/buildstatus?builder=b1&number=9".to_owned(), "test"),
+    ] {
+        let (status, _, html) = ask(&app, &path).await;
+        assert_eq!(status, 200, "{path}: {html}");
+        assert!(html.contains(seen), "{path}: {html}");
+        let (_, body) = html.split_once("<h1").unwrap_or(("", &html));
+        for word in ["running", "being written", "not yet", "so far", "data-stream", "<progress"] {
+            assert!(!body.contains(word), "{path} says {word}: {body}");
+        }
+        for class in ["st y", "\"y\"", "class=y", "\"y h"] {
+            assert!(!body.contains(class), "{path} has {class}: {body}");
+        }
+    }
 }
 
 #[tokio::test]

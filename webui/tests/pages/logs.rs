@@ -50,6 +50,9 @@ async fn p13_a_log_that_is_written_offers_the_stream_of_its_lines() {
     let step = link.captures_iter(&html).last().unwrap()[1].to_owned();
     let html = page(&format!("/{step}/logs/stdio")).await;
     assert!(html.contains("data-stream=\"stdio/live?first=3\""), "{html}");
+    assert!(html.contains("id=l2>") && html.contains("2 lines so far"), "told of or not: {html}");
+    let beyond = page(&format!("/{step}/logs/stdio?first=99")).await;
+    assert!(beyond.contains("id=l1>") && beyond.contains("live?first=3"), "{beyond}");
     let (status, headers, _) = ask_head(&format!("/{step}/logs/stdio/live?first=1")).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(headers[header::CONTENT_TYPE], "text/event-stream");
@@ -72,6 +75,23 @@ async fn p13_watchers_of_a_finished_log_get_its_lines_and_the_end() {
     assert!(body.starts_with("event: lines\ndata: <p id=l16>"), "{body}");
     assert!(body.ends_with("event: end\ndata: end\n\n"), "{body:?}");
     refused(&format!("{LOGS}/stdio/live?first=x"), 400, &["first=x"]).await;
+}
+
+#[tokio::test]
+async fn p13_a_watcher_that_connects_again_goes_on_behind_the_last_line_it_got() {
+    let path = format!("{LOGS}/stdio/live?first=16");
+    let (_, _, body) = ask(&app(), &path).await;
+    let id = Regex::new("\nid: ([0-9]+)\n").unwrap().captures(&body).unwrap()[1].to_owned();
+    let lines = body.matches("<p id=l").count() as u64;
+    assert_eq!(id, (16 + lines).to_string(), "{body}");
+    for (last, wanted) in [(id.as_str(), 0), ("17", lines - 1), ("x", lines), ("0", lines)] {
+        let request = Request::get(&path).header("last-event-id", last);
+        let response = router(app()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let body = to_bytes(response.into_body(), 64 << 20).await.unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert_eq!(body.matches("<p id=l").count() as u64, wanted, "{last}: {body}");
+        assert!(body.ends_with("event: end\ndata: end\n\n"), "{body}");
+    }
 }
 
 #[tokio::test]

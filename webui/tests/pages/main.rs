@@ -194,12 +194,23 @@ async fn p20_about_tells_versions_and_the_meaning_of_the_marks() {
 #[tokio::test]
 async fn w06_categories_of_the_settings_hide_other_builders_everywhere() {
     let app = fixture::app(site(&serde_json::json!({"categories": ["docs"]})));
-    for path in ["/", "/builders", "/one_line_per_build", "/workers", "/changes/50", "/workers/w1"]
-    {
+    for path in [
+        "/",
+        "/builders",
+        "/one_line_per_build",
+        "/workers",
+        "/changes/50",
+        "/workers/w1",
+        "/waterfall",
+        "/waterfall/help",
+    ] {
         let (status, _, html) = ask(&app, path).await;
         assert_eq!(status, StatusCode::OK, "{path}");
         assert!(!html.contains("deploy") && !html.contains("unit-linux"), "{path}");
+        assert!(!html.contains("windows") && !html.contains("value=\"release\""), "{path}: a tag");
     }
+    let (_, _, html) = ask(&app, "/builders?builder=deploy").await;
+    assert!(html.contains("no builder named “deploy”"), "as one that is not there: {html}");
     assert_eq!(ask(&app, "/builders/unit-linux").await.0, StatusCode::NOT_FOUND);
     assert_eq!(ask(&app, "/builders/unit-linux/builds/1").await.0, StatusCode::NOT_FOUND);
     assert_eq!(ask(&app, "/builders/docs/builds/1").await.0, StatusCode::OK);

@@ -160,6 +160,45 @@ fn p02_last_time_first_time_and_show_time_choose_the_time() {
 }
 
 #[test]
+fn p02_a_build_that_ended_early_does_not_hide_one_before_it_that_runs_or_ended_later() {
+    let builds = vec![
+        running(1, 1, 300),
+        build(1, 2, 280, 265, Outcome::Failure),
+        build(1, 3, 250, 10, Outcome::Success),
+    ];
+    let view = testing::view(vec![builder(1, None, &[])], builds, vec![]);
+    let html = page(&view, "show_time=3600");
+    let rows = rows_of(&html);
+    assert!(rows.contains("b1/builds/1\"") && rows.contains("b1/builds/2\""), "{rows}");
+    assert!(!rows.contains("b1/builds/3\""), "it ended four hours ago");
+}
+
+#[test]
+fn p01_a_builders_last_build_is_kept_however_many_others_build_after_it() {
+    let mut view = View::new(
+        feed::Snapshot::default(),
+        master::MasterState::default(),
+        webui::view::Limits { builds: 20, ..Default::default() },
+    );
+    for number in 1..=3 {
+        let outcome = if number == 3 { Outcome::Failure } else { Outcome::Success };
+        let build = Box::new(build(1, number, 9000 - number as i64, 1, outcome));
+        view.apply(&record(number, 0, Event::BuildFinished { build }));
+    }
+    for number in 1..=100 {
+        let build = Box::new(build(2, number, 300 - 2 * number as i64, 1, Outcome::Success));
+        view.apply(&record(3 + number, 0, Event::BuildFinished { build }));
+    }
+    let weekly = view.builder("b1").unwrap();
+    assert!(weekly.is_failing() && weekly.builds().count() == 1);
+    assert_eq!(view.builds().count(), 20, "memory stays bounded");
+    let busy = view.builder("b2").unwrap();
+    assert_eq!(busy.builds().last().unwrap().number, 82);
+    // What lies between the weekly build and the others is not known.
+    assert!(view.horizon().unwrap() >= busy.builds().last().unwrap().started_at);
+}
+
+#[test]
 fn p02_num_events_is_capped_and_older_pages_show_every_build_once() {
     let view = testing::site(6, 60, 4, NOW);
     let site = site(serde_json::json!({ "numEvents": 60, "numEventsMax": 90 }));

@@ -1,12 +1,33 @@
 //! Pages that reach below what memory holds go on in the journal.
 
 use super::site;
-use axum::{body::Body, http::Request};
-use feed::{Feed, Options};
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+    middleware::{self, Next},
+    response::IntoResponse as _,
+};
+use feed::{
+    Feed, Options,
+    http::{
+        client::{Remote, RemoteOptions},
+        server::{About, State},
+        token::{Claims, Keys, Kind, Right},
+    },
+};
 use master::{Batch, Dirty, Sink as _};
-use model::{Build, BuildId, Builder, BuilderId, Outcome, World};
+use model::{Build, BuildId, Builder, BuilderId, Links, Outcome, World};
 use regex::Regex;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    future::IntoFuture as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use webui::{
@@ -57,10 +78,10 @@ impl Drop for Stage {
     }
 }
 
-async fn world() -> Stage {
-    let folder = tempfile::tempdir().unwrap();
+/// A journal that holds all of it.
+async fn journal(folder: &Path) -> (Feed, Vec<Build>) {
     let options = Options { min_free_bytes: 0, ..Options::default() };
-    let feed = Feed::open(folder.path(), options).unwrap();
+    let feed = Feed::open(folder, options).unwrap();
     let builders: BTreeMap<BuilderId, Builder> =
         (1..=BUILDERS).map(|id| (BuilderId(id), builder(id, None, &[]))).collect();
     let builds = history();
@@ -75,6 +96,12 @@ async fn world() -> Stage {
         ..Batch::default()
     };
     feed.ingest().commit(batch, &World { builders, ..World::default() }).await.unwrap();
+    (feed, builds)
+}
+
+async fn world() -> Stage {
+    let folder = tempfile::tempdir().unwrap();
+    let (feed, builds) = journal(folder.path()).await;
     let (view, cancel) = (Shared::default(), CancellationToken::new());
     let limits = Limits { builds: KEPT, ..Limits::default() };
     let mut changed = view.subscribe();
@@ -170,6 +197,62 @@ async fn p02_the_present_is_shown_from_memory_and_a_journal_that_is_closed_is_an
     assert!(status == 200 && html.contains("rel=next"), "{html}");
     let (status, html) = world.get(&old).await;
     assert!(status == 503 && html.contains("The journal does not answer"), "{html}");
+}
+
+#[tokio::test]
+async fn p02_older_builds_are_asked_for_again_when_the_journal_did_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (feed, builds) = journal(&folder.path().join("data")).await;
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    std::fs::create_dir(folder.path().join("keys")).unwrap();
+    file("keys/1", "a key of thirty-two bytes or more");
+    let keys = Keys::from_dir(&folder.path().join("keys")).unwrap();
+    let token = keys.sign(&Claims {
+        master_uid: feed.master_uid().into(),
+        consumer: "pages".into(),
+        kind: Kind::new("WebStatus"),
+        rights: Right::ALL.into(),
+        expires: None,
+    });
+    let about = About {
+        namespace: "default".into(),
+        name: "main".into(),
+        links: Links::master("http://master.example/"),
+        release: "0.0.1".into(),
+    };
+    // A journal in good order, but for the first question for builds.
+    let failed = Arc::new(AtomicBool::new(false));
+    let fails = failed.clone();
+    let broken = middleware::from_fn(move |request: Request<Body>, next: Next| {
+        let fails = request.uri().path() == "/v1/builds" && !fails.swap(true, Ordering::Relaxed);
+        async move {
+            if fails {
+                StatusCode::SERVICE_UNAVAILABLE.into_response()
+            } else {
+                next.run(request).await
+            }
+        }
+    });
+    let served = feed::http::server::router(State::new(feed, keys, about)).layer(broken);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(axum::serve(listener, served).into_future());
+    let remote = Remote::new(&url, &file("token", &token), RemoteOptions::default()).unwrap();
+    let (view, cancel) = (Shared::default(), CancellationToken::new());
+    let mut changed = view.subscribe();
+    let following = follow(view.clone(), remote.into(), Limits::default(), cancel.clone());
+    let following = tokio::spawn(following);
+    let all = |_: &u64| view.read().builds().count() == builds.len();
+    let waited = tokio::time::timeout(Duration::from_secs(30), changed.wait_for(all)).await;
+    assert!(waited.is_ok_and(|changed| changed.is_ok()), "older builds never came");
+    assert!(failed.load(Ordering::Relaxed));
+    cancel.cancel();
+    following.await.unwrap();
+    server.abort();
 }
 
 #[tokio::test]
