@@ -8,6 +8,7 @@ mod optional;
 mod process;
 mod queue;
 mod rights;
+mod rollout;
 mod rules;
 mod says;
 mod silence;

@@ -78,6 +78,16 @@ pub(crate) struct Figures {
     pub report: Option<Report>,
 }
 
+impl Around {
+    /// Reads how the resource's pods fare. What is applied meanwhile makes it old.
+    pub(super) fn see_pods(&mut self, id: &ResourceId, context: &Context) {
+        self.pod_problem = context.known.pod_problem(id);
+        let children = context.known.of(id);
+        let mut with_pods = children.iter().filter(|child| child.kind.has_pods());
+        self.workload = with_pods.find_map(|child| context.known.get(child)?.workload);
+    }
+}
+
 /// Reads what is around a resource.
 pub(super) fn dereference<K: Kind>(resource: &K, id: &ResourceId, context: &Context) -> Around {
     let namespace = &*id.namespace;
@@ -87,15 +97,9 @@ pub(super) fn dereference<K: Kind>(resource: &K, id: &ResourceId, context: &Cont
         suspended: spec["suspend"].as_bool().unwrap_or_default(),
         wants_route: spec["httpRoute"].is_object(),
         watched: true,
-        pod_problem: context.known.pod_problem(id),
-        workload: context
-            .known
-            .of(id)
-            .iter()
-            .filter(|child| child.kind.has_pods())
-            .find_map(|child| context.known.get(child)?.workload),
         ..Around::default()
     };
+    around.see_pods(id, context);
     around.ingress_wanted = spec["ingress"]["className"].as_str().map(str::to_owned);
     if context.settings.ingress_classes && around.ingress_wanted.is_some() {
         around.ingress_classes = context.known.classes(ClassKind::Ingress);

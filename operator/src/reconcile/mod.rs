@@ -58,7 +58,7 @@ async fn steps<K: Kind>(resource: &K, context: &Context) -> Result<Action, Error
     if resource.meta().deletion_timestamp.is_some() && !in_use::keeps(resource) {
         return Ok(Action::await_change());
     }
-    let around = dereference::dereference(resource, &id, context);
+    let mut around = dereference::dereference(resource, &id, context);
     if in_use::settle(resource, &around, context).await? {
         return Ok(Action::await_change());
     }
@@ -71,5 +71,7 @@ async fn steps<K: Kind>(resource: &K, context: &Context) -> Result<Action, Error
         let children = resource.children(&around, &means)?;
         apply::apply(resource, &id, children, context).await
     };
+    // Pods of the form before do not make the new one ready.
+    around.see_pods(&id, context);
     status::report(resource, &id, &around, &problems, applied, context).await
 }
