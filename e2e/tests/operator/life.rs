@@ -13,6 +13,15 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use operator::Settings;
 use serde_json::json;
 
+/// The names of the Master's objects.
+const FEED: [&str; 5] = [
+    "ConfigMap buildbot-feed-main",
+    "Secret buildbot-feed-main",
+    "Service buildbot-feed-main",
+    "ServiceAccount buildbot-feed-main",
+    "StatefulSet buildbot-feed-main",
+];
+
 #[tokio::test]
 async fn k02_resources_become_objects_and_deletion_leaves_nothing() {
     let space = space("life").await;
@@ -165,5 +174,32 @@ async fn k02_an_object_of_somebody_else_is_left_alone() {
     assert_eq!(map.metadata.owner_references, None);
     space.api::<ConfigMap>().delete("buildbot-mail-mail", &DeleteParams::default()).await.unwrap();
     until_objects(&space, &OBJECTS).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn k02_an_object_of_somebody_else_is_left_alone_even_if_no_field_is_in_conflict() {
+    let space = space("adopted").await;
+    space.apply(
+        "{apiVersion: v1, kind: Secret, metadata: {name: buildbot-mail-mail}, stringData: {other: theirs}}",
+    );
+    space.apply(
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: buildbot-web-pages}, data: {other: theirs}}",
+    );
+    let version = async || {
+        let secret = space.api::<Secret>().get("buildbot-mail-mail").await.unwrap();
+        let map = space.api::<ConfigMap>().get("buildbot-web-pages").await.unwrap();
+        (secret.metadata.resource_version, map.metadata.resource_version)
+    };
+    let before = version().await;
+    let operator = Operator::start(space.client(), settings(&space));
+    space.apply(RESOURCES);
+    for resource in ["mailnotifier/mail", "webstatus/pages"] {
+        crate::says::until_ready_says(&space, resource, "NameTaken").await;
+    }
+    assert_eq!(version().await, before, "they are as they were");
+    space.kubectl(&["delete", "mailnotifier,webstatus", "--all"]);
+    until_objects(&space, &FEED).await;
+    assert_eq!(version().await, before, "they do not go with our resources");
     operator.stop().await;
 }

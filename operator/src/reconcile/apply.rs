@@ -3,7 +3,7 @@
 
 use crate::{
     children::{Child, ChildKind},
-    context::Context,
+    context::{Context, is_own},
     error::Error,
     kinds::Kind,
     known::{self, ChildId, ResourceId},
@@ -52,8 +52,15 @@ async fn one(wanted: &Child, id: &ResourceId, uid: &str, context: &Context) -> R
     let mut body = wanted.body.clone();
     body["metadata"]["annotations"][names::APPLIED] = Value::String(hash);
     // What is the resource's own already may have been changed by others; what is not known may be
-    // somebody else's.
-    let ours = context.known.get(&child).is_some_and(|seen| seen.belongs_to(uid));
+    // somebody else's, and an apply alone does not tell: other fields are no conflict.
+    let ours = match context.known.get(&child) {
+        Some(seen) => seen.belongs_to(uid),
+        None => match standing(&child, uid, context).await? {
+            Standing::Absent | Standing::Labelled => false,
+            Standing::Ours => true,
+            Standing::Theirs => return Err(taken(wanted, context)),
+        },
+    };
     if ours && is_stuck(&child, context) {
         // Its pod goes first, so that the next one finds its name and its volume free.
         delete(&child, uid, DeleteParams::foreground(), context).await?;
@@ -64,13 +71,10 @@ async fn one(wanted: &Child, id: &ResourceId, uid: &str, context: &Context) -> R
         && refusal.code == 409
         && !ours
     {
-        context.metrics.applied(wanted.kind, "conflict");
-        if belongs(&child, uid, context).await? {
-            done = patch(wanted, &body, &child, true, context).await;
-        } else {
-            let (kind, name) = (wanted.kind.name(), wanted.name.clone());
-            return Err(Error::Taken { kind, name });
+        if !matches!(standing(&child, uid, context).await?, Standing::Ours) {
+            return Err(taken(wanted, context));
         }
+        done = patch(wanted, &body, &child, true, context).await;
     }
     match done {
         Ok(object) => {
@@ -111,14 +115,50 @@ async fn patch(
     api.patch(&wanted.name, &params, &Patch::Apply(body)).await
 }
 
-/// Whether an object in the way is the resource's own.
-async fn belongs(child: &ChildId, uid: &str, context: &Context) -> Result<bool, Error> {
+/// Whose an object is that has the name of one that is wanted.
+enum Standing {
+    /// There is none.
+    Absent,
+    /// The resource's.
+    Ours,
+    /// The operator's, of no resource or of one that is gone.
+    Labelled,
+    /// Somebody else's.
+    Theirs,
+}
+
+/// Asks the API server whose an object is.
+async fn standing(child: &ChildId, uid: &str, context: &Context) -> Result<Standing, Error> {
     let api = context.api(child.kind, &child.namespace);
-    let found = api.get_metadata_opt(&child.name).await;
+    let mut found = api.get_metadata_opt(&child.name).await;
+    if let Err(kube::Error::Api(refusal)) = &found
+        && refusal.code == 403
+    {
+        // Where Secrets may be written and not be read, a change that changes nothing, and is not
+        // made, shows it.
+        context.may_write()?;
+        let trial = PatchParams { dry_run: true, ..PatchParams::default() };
+        let nothing = Patch::Merge(serde_json::json!({}));
+        found = match api.patch_metadata(&child.name, &trial, &nothing).await {
+            Ok(object) => Ok(Some(object)),
+            Err(kube::Error::Api(refusal)) if refusal.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        };
+    }
     let found = found.map_err(Error::api(format!("{} {}", child.kind.name(), child.name)))?;
-    Ok(found.is_some_and(|object| {
-        known::owner(&child.namespace, &object.metadata).is_some_and(|(_, owner)| &*owner == uid)
-    }))
+    let Some(metadata) = found.map(|object| object.metadata) else { return Ok(Standing::Absent) };
+    let owner = known::owner(&child.namespace, &metadata);
+    Ok(match owner {
+        Some((_, owner)) if &*owner == uid => Standing::Ours,
+        _ if is_own(metadata.labels.as_ref()) => Standing::Labelled,
+        _ => Standing::Theirs,
+    })
+}
+
+/// Somebody else's object is in the way.
+fn taken(wanted: &Child, context: &Context) -> Error {
+    context.metrics.applied(wanted.kind, "conflict");
+    Error::Taken { kind: wanted.kind.name(), name: wanted.name.clone() }
 }
 
 /// Sorts failures: what a change of the resource may mend, and what may pass by itself.
