@@ -61,6 +61,8 @@ pub struct Seen {
     /// Which of two is newer; the API server counts up.
     version: Option<u64>,
     owner: Option<(ResourceId, Arc<str>)>,
+    /// The component and the name of the resource that it was made for, by its labels.
+    made_for: Option<(Arc<str>, Arc<str>)>,
     applied: Option<Arc<str>>,
     owned: Arc<str>,
     /// How it fares, if it has pods.
@@ -144,12 +146,15 @@ impl Known {
             };
             (owner, inner.intern(&uid))
         });
+        let made_for =
+            made_for(metadata).map(|(part, name)| (inner.intern(part), inner.intern(name)));
         let owned = inner.intern(&managed(metadata));
         let applied = metadata.annotations.as_ref().and_then(|a| a.get(names::APPLIED));
         let seen = Seen {
             uid: metadata.uid.as_deref().unwrap_or_default().into(),
             version,
             owner: owner.clone(),
+            made_for,
             applied: applied.map(|hash| hash.as_str().into()),
             owned,
             workload,
@@ -330,6 +335,25 @@ impl Seen {
     pub fn belongs_to(&self, uid: &str) -> bool {
         self.owner.as_ref().is_some_and(|(_, owner)| &**owner == uid)
     }
+
+    /// Whether the object is one that stayed: it belongs to nobody, and was made for a resource of
+    /// this component and name.
+    pub fn was_kept_for(&self, component: &str, name: &str) -> bool {
+        let made_for = self.made_for.as_ref();
+        self.owner.is_none()
+            && made_for
+                .is_some_and(|(part, of)| &**part == component && **of == *names::label(name))
+    }
+}
+
+/// The component and the name of the resource that an object of the operator was made for.
+fn made_for(metadata: &ObjectMeta) -> Option<(&str, &str)> {
+    let labels = metadata.labels.as_ref()?;
+    let label = |name: &str| labels.get(name).map(String::as_str);
+    if label(names::MANAGED_BY) != Some(names::MANAGER) {
+        return None;
+    }
+    Some((label(names::COMPONENT)?, label(names::INSTANCE)?))
 }
 
 /// Which object metadata is of.

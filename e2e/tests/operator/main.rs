@@ -13,4 +13,5 @@ mod rules;
 mod says;
 mod silence;
 mod traces;
+mod volume;
 mod world;

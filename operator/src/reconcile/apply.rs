@@ -9,8 +9,10 @@ use crate::{
     known::{self, ChildId, ResourceId},
     names,
 };
+use crds::Size;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{
-    ResourceExt as _,
+    Api, ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams, Preconditions, ValidationDirective},
 };
 use serde_json::Value;
@@ -25,8 +27,17 @@ pub(super) async fn apply<K: Kind>(
     let mut children = children;
     children.sort_by_key(|child| child.kind);
     let uid = resource.uid().unwrap_or_default();
+    let mut refused = None;
     for child in &children {
-        one(child, id, &uid, context).await?;
+        match one::<K>(child, id, &uid, context).await {
+            // A volume that can't be as it is wanted is no reason to leave the feed as it was.
+            Err(error @ Error::Refused { .. })
+                if child.kind == ChildKind::PersistentVolumeClaim =>
+            {
+                refused = Some(error);
+            }
+            done => done?,
+        }
     }
     for orphan in context.known.of(id) {
         let wanted = children.iter().any(|c| c.kind == orphan.kind && *c.name == *orphan.name);
@@ -35,10 +46,15 @@ pub(super) async fn apply<K: Kind>(
             delete(&orphan, &uid, DeleteParams::background(), context).await?;
         }
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
 }
 
-async fn one(wanted: &Child, id: &ResourceId, uid: &str, context: &Context) -> Result<(), Error> {
+async fn one<K: Kind>(
+    wanted: &Child,
+    id: &ResourceId,
+    uid: &str,
+    context: &Context,
+) -> Result<(), Error> {
     let child = ChildId {
         kind: wanted.kind,
         namespace: id.namespace.clone(),
@@ -54,7 +70,10 @@ async fn one(wanted: &Child, id: &ResourceId, uid: &str, context: &Context) -> R
     // What is the resource's own already may have been changed by others; what is not known may be
     // somebody else's, and an apply alone does not tell: other fields are no conflict.
     let ours = match context.known.get(&child) {
-        Some(seen) => seen.belongs_to(uid),
+        Some(seen) => {
+            let is_volume = wanted.kind == ChildKind::PersistentVolumeClaim;
+            seen.belongs_to(uid) || (is_volume && seen.was_kept_for(K::COMPONENT, &id.name))
+        }
         None => match standing(&child, uid, context).await? {
             Standing::Absent | Standing::Labelled => false,
             Standing::Ours => true,
@@ -65,6 +84,9 @@ async fn one(wanted: &Child, id: &ResourceId, uid: &str, context: &Context) -> R
         // Its pod goes first, so that the next one finds its name and its volume free.
         delete(&child, uid, DeleteParams::foreground(), context).await?;
         return Err(Error::MadeAnew { kind: wanted.kind.name(), name: wanted.name.clone() });
+    }
+    if wanted.kind == ChildKind::PersistentVolumeClaim {
+        keep_size(&mut body, &child, context).await?;
     }
     let mut done = patch(wanted, &body, &child, ours, context).await;
     if let Err(kube::Error::Api(refusal)) = &done
@@ -85,6 +107,24 @@ async fn one(wanted: &Child, id: &ResourceId, uid: &str, context: &Context) -> R
         }
         Err(error) => Err(failed(wanted, error, context)),
     }
+}
+
+/// Asks for no less than a volume has: it can grow, and never shrink.
+async fn keep_size(wanted: &mut Value, child: &ChildId, context: &Context) -> Result<(), Error> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &child.namespace);
+    let found = api.get_opt(&child.name).await;
+    let found = found.map_err(Error::api(format!("{} {}", child.kind.name(), child.name)))?;
+    let requests = found.and_then(|claim| claim.spec?.resources?.requests);
+    let Some(has) = requests.and_then(|mut requests| requests.remove("storage")) else {
+        return Ok(());
+    };
+    let storage = &mut wanted["spec"]["resources"]["requests"]["storage"];
+    let bytes = |size: &str| size.parse::<Size>().map(Size::bytes).ok();
+    // One that somebody wrote in a form that is not read here stays as it is.
+    if bytes(&has.0).is_none_or(|has| storage.as_str().and_then(bytes).is_none_or(|w| has > w)) {
+        *storage = Value::String(has.0);
+    }
+    Ok(())
 }
 
 /// Whether a set waits for a pod that is not ready. It would wait for ever, whatever its new form is:
