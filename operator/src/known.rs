@@ -80,8 +80,11 @@ pub struct PodSeen {
     pub problem: Option<(String, String)>,
 }
 
-/// A pod's namespace and name.
-type PodKey = (Arc<str>, Arc<str>);
+/// The namespace and the name of what is not the operator's.
+pub type Placed = (Arc<str>, Arc<str>);
+
+/// What a complete list held.
+pub type Listed = HashSet<Placed>;
 
 /// What classes are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,10 +99,10 @@ pub enum ClassKind {
 struct Inner {
     children: HashMap<ChildId, Seen>,
     of_owner: HashMap<ResourceId, Vec<ChildId>>,
-    pods: HashMap<PodKey, PodSeen>,
-    pods_of: HashMap<ResourceId, BTreeSet<PodKey>>,
+    pods: HashMap<Placed, PodSeen>,
+    pods_of: HashMap<ResourceId, BTreeSet<Placed>>,
     /// Secrets that are not the operator's, by namespace and name, with their versions.
-    secrets: HashMap<(Arc<str>, Arc<str>), Arc<str>>,
+    secrets: HashMap<Placed, Arc<str>>,
     classes: BTreeMap<ClassKind, BTreeMap<String, bool>>,
     namespaces: HashMap<String, BTreeMap<String, String>>,
     /// What many objects have in common: names, owners, sets of fields.
@@ -229,7 +232,7 @@ impl Known {
         name: &str,
         pod: Option<PodSeen>,
     ) -> Option<ResourceId> {
-        let key: PodKey = (namespace.into(), name.into());
+        let key: Placed = (namespace.into(), name.into());
         let mut inner = self.lock();
         let before = inner.pods.remove(&key);
         if let Some(PodSeen { owner, .. }) = &before
@@ -245,6 +248,14 @@ impl Known {
             inner.pods.insert(key, pod.clone());
         }
         if before == pod { None } else { pod.or(before).map(|pod| pod.owner) }
+    }
+
+    /// Pods that a complete list of a namespace (`None`: of all) did not hold are gone. Returns their
+    /// resources.
+    pub fn keep_only_pods(&self, within: Option<&str>, listed: &Listed) -> Vec<ResourceId> {
+        let keys = self.lock().pods.keys().cloned().collect();
+        let gone = unlisted(keys, within, listed).into_iter();
+        gone.filter_map(|(namespace, name)| self.note_pod(&namespace, &name, None)).collect()
     }
 
     /// Why a resource's pods do not run, if that is known.
@@ -267,6 +278,15 @@ impl Known {
             None => inner.secrets.remove(&key),
         };
         before.as_deref() != version
+    }
+
+    /// Secrets that a complete list of a namespace (`None`: of all) did not hold are gone. Returns
+    /// which.
+    pub fn keep_only_secrets(&self, within: Option<&str>, listed: &Listed) -> Vec<Placed> {
+        let keys = self.lock().secrets.keys().cloned().collect();
+        let mut gone = unlisted(keys, within, listed);
+        gone.retain(|(namespace, name)| self.note_secret(namespace, name, None));
+        gone
     }
 
     /// A Secret's version, if it is there.
@@ -295,6 +315,17 @@ impl Known {
             None => inner.namespaces.remove(name),
         };
         before.as_ref() != labels
+    }
+
+    /// Namespaces that a complete list did not hold are gone. Returns which.
+    pub fn keep_only_namespaces(&self, listed: &HashSet<String>) -> Vec<String> {
+        let mut inner = self.lock();
+        let all = inner.namespaces.keys();
+        let gone: Vec<String> = all.filter(|name| !listed.contains(*name)).cloned().collect();
+        for name in &gone {
+            inner.namespaces.remove(name);
+        }
+        gone
     }
 
     /// A namespace's labels.
@@ -354,6 +385,12 @@ fn made_for(metadata: &ObjectMeta) -> Option<(&str, &str)> {
         return None;
     }
     Some((label(names::COMPONENT)?, label(names::INSTANCE)?))
+}
+
+/// What of a namespace (`None`: of all) a list did not hold.
+fn unlisted(mut known: Vec<Placed>, within: Option<&str>, listed: &Listed) -> Vec<Placed> {
+    known.retain(|key| within.is_none_or(|within| *key.0 == *within) && !listed.contains(key));
+    known
 }
 
 /// Which object metadata is of.
@@ -450,6 +487,35 @@ mod tests {
         assert_eq!(said(), None);
         known.note_pod("ci", "new", pod(false, Some("Unschedulable")));
         assert_eq!(said().as_deref(), Some("Unschedulable"));
+    }
+
+    #[test]
+    fn k05_what_went_while_nobody_watched_is_not_in_the_next_list() {
+        let known = Known::default();
+        let owner = ResourceId::new("MailNotifier", "ci", "a");
+        let crash = Some(("CrashLoopBackOff".to_owned(), String::new()));
+        let pod = PodSeen { owner: owner.clone(), ending: false, problem: crash };
+        let other = PodSeen { owner: ResourceId::new("MailNotifier", "qa", "b"), ..pod.clone() };
+        known.note_pod("ci", "old", Some(pod));
+        known.note_pod("qa", "other", Some(other));
+        assert_eq!(known.keep_only_pods(Some("ci"), &Listed::new()), std::slice::from_ref(&owner));
+        assert_eq!(known.pod_problem(&owner), None);
+        // Of the other namespace nothing was told.
+        assert!(known.pod_problem(&ResourceId::new("MailNotifier", "qa", "b")).is_some());
+
+        known.note_secret("ci", "smtp", Some("1"));
+        known.note_secret("ci", "stays", Some("2"));
+        known.note_secret("qa", "smtp", Some("3"));
+        let listed = [("ci".into(), "stays".into())].into();
+        assert_eq!(known.keep_only_secrets(Some("ci"), &listed), [("ci".into(), "smtp".into())]);
+        let there = ["ci", "qa"].map(|namespace| known.secret(namespace, "smtp").is_some());
+        assert_eq!(there, [false, true]);
+
+        let labels = BTreeMap::from([("team".to_owned(), "a".to_owned())]);
+        known.note_namespace("ci", Some(&labels));
+        known.note_namespace("qa", Some(&labels));
+        assert_eq!(known.keep_only_namespaces(&["qa".to_owned()].into()), ["ci"]);
+        assert!(known.labels_of("ci").is_empty() && !known.labels_of("qa").is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{FirstLists, Watch, config, events, failed, own};
 use crate::{
     context::{Context, is_own},
     kinds::Kind as _,
-    known::{ClassKind, PodSeen, ResourceId},
+    known::{ClassKind, Listed, PodSeen, ResourceId},
     names,
 };
 use crds::Master;
@@ -23,12 +23,44 @@ use kube::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 /// Marks the StorageClass that claims without one get.
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 /// Marks the IngressClass that Ingresses without one get.
 const DEFAULT_INGRESS: &str = "ingressclass.kubernetes.io/is-default-class";
+
+/// What lists that are being read held so far, by namespace. What went while a watch was away is in no
+/// list.
+#[derive(Default)]
+struct Lists(HashMap<Option<Arc<str>>, Listed>);
+
+impl Lists {
+    fn note<K: Resource>(&mut self, of: Option<&Arc<str>>, event: &watcher::Result<Event<K>>) {
+        match event {
+            Ok(Event::Init) => {
+                self.0.insert(of.cloned(), Listed::new());
+            }
+            Ok(Event::InitApply(object)) => {
+                let metadata = object.meta();
+                if let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) {
+                    let listed = self.0.entry(of.cloned()).or_default();
+                    listed.insert((namespace.as_str().into(), name.as_str().into()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// All that the list held, which is complete.
+    fn take(&mut self, of: Option<&Arc<str>>) -> Listed {
+        self.0.remove(&of.cloned()).unwrap_or_default()
+    }
+}
 
 /// The pods of resources: why they do not run.
 pub(crate) fn pods(context: &Arc<Context>) -> Watch {
@@ -41,13 +73,19 @@ pub(crate) fn pods(context: &Arc<Context>) -> Watch {
         None => Api::<Pod>::all_with(client.clone(), &resource),
     });
     let context = Arc::clone(context);
+    let mut lists = Lists::default();
     let run = async move {
-        while let Some((_, event)) = events.next().await {
+        while let Some((of, event)) = events.next().await {
+            lists.note(of.as_ref(), &event);
             let (pod, there) = match event {
                 Ok(Event::Apply(pod) | Event::InitApply(pod)) => (pod, true),
                 Ok(Event::Delete(pod)) => (pod, false),
                 Ok(Event::Init) => continue,
                 Ok(Event::InitDone) => {
+                    let listed = lists.take(of.as_ref());
+                    for owner in context.known.keep_only_pods(of.as_deref(), &listed) {
+                        context.registry.poke(&owner);
+                    }
                     first.complete();
                     continue;
                 }
@@ -147,13 +185,25 @@ pub(crate) fn secrets(context: &Arc<Context>) -> Watch {
         None => Api::<PartialObjectMeta<Secret>>::all(client.clone()),
     });
     let context = Arc::clone(context);
+    let mut lists = Lists::default();
+    let changed = |namespace: &str, name: &str, context: &Context| {
+        for user in context.users_of_secret(namespace, name) {
+            context.registry.poke_first(&user);
+        }
+    };
     let run = async move {
-        while let Some((_, event)) = events.next().await {
+        while let Some((of, event)) = events.next().await {
+            lists.note(of.as_ref(), &event);
             let (secret, there) = match event {
                 Ok(Event::Apply(secret) | Event::InitApply(secret)) => (secret, true),
                 Ok(Event::Delete(secret)) => (secret, false),
                 Ok(Event::Init) => continue,
                 Ok(Event::InitDone) => {
+                    let listed = lists.take(of.as_ref());
+                    for (namespace, name) in context.known.keep_only_secrets(of.as_deref(), &listed)
+                    {
+                        changed(&namespace, &name, &context);
+                    }
                     first.complete();
                     continue;
                 }
@@ -171,9 +221,7 @@ pub(crate) fn secrets(context: &Arc<Context>) -> Watch {
             };
             let version = metadata.resource_version.as_deref().filter(|_| there);
             if context.known.note_secret(namespace, name, version) {
-                for user in context.users_of_secret(namespace, name) {
-                    context.registry.poke_first(&user);
-                }
+                changed(namespace, name, &context);
             }
         }
     };
@@ -253,13 +301,23 @@ pub(crate) fn namespaces(context: &Arc<Context>) -> Watch {
     let api = Api::<PartialObjectMeta<Namespace>>::all(context.client.clone());
     let mut events = super::watching(api, &config());
     let context = Arc::clone(context);
+    let mut listed = HashSet::new();
     let run = async move {
         while let Some(event) = events.next().await {
+            if let Ok(Event::InitApply(namespace)) = &event {
+                listed.extend(namespace.metadata.name.clone());
+            }
             let (namespace, there) = match event {
                 Ok(Event::Apply(namespace) | Event::InitApply(namespace)) => (namespace, true),
                 Ok(Event::Delete(namespace)) => (namespace, false),
-                Ok(Event::Init) => continue,
+                Ok(Event::Init) => {
+                    listed.clear();
+                    continue;
+                }
                 Ok(Event::InitDone) => {
+                    for gone in context.known.keep_only_namespaces(&std::mem::take(&mut listed)) {
+                        context.poke_of(&gone);
+                    }
                     first.complete();
                     continue;
                 }
