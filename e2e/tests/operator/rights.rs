@@ -97,6 +97,37 @@ async fn k08_without_the_right_to_read_secrets_they_are_made_kept_and_never_take
     operator.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn k09_a_namespace_without_rights_does_not_keep_the_others_waiting_nor_the_operator_from_ending()
+ {
+    let (one, two) = (space("allowed").await, space("refused").await);
+    let (client, lease) = installed(&one, &[]).await;
+    let both = || operator::Settings {
+        lease: Some(lease.clone()),
+        namespaces: [&one, &two].map(|space| space.name().to_owned()).into(),
+        ..settings(&one)
+    };
+    let refused = operator::Settings { namespaces: [two.name().to_owned()].into(), ..both() };
+    let operator = Operator::start(client.clone(), refused);
+    wait_until("it has the Lease", PATIENCE, async || {
+        (operator.figure("leader", "") > 0.5).then_some(())
+    })
+    .await;
+    tokio::time::timeout(Duration::from_secs(3), operator.stop()).await.unwrap();
+
+    let operator = Operator::start(client, both());
+    one.apply(RESOURCES);
+    two.apply(RESOURCES);
+    until_objects(&one, &OBJECTS).await;
+    // What is refused is tried again.
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/buildbot-status-operator");
+    let namespaces = format!("watchNamespaces={{{},{}}}", one.name(), two.name());
+    let upgrade = ["upgrade", "status", chart.to_str().unwrap(), "--namespace", one.name()];
+    one.cluster().helm(&[&upgrade[..], &["--set", &namespaces]].concat());
+    until_objects(&two, &OBJECTS).await;
+    operator.stop().await;
+}
+
 #[tokio::test]
 async fn k02_of_two_operators_one_writes_and_the_other_takes_over() {
     let space = space("leader").await;

@@ -1,7 +1,7 @@
 //! What is not the operator's, and matters all the same: pods, users' Secrets, classes,
 //! namespaces.
 
-use super::{FirstLists, Watch, config, events, failed, own};
+use super::{FirstLists, Watch, config, events, failed, is_refused, own};
 use crate::{
     context::{Context, is_own},
     kinds::Kind as _,
@@ -27,6 +27,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::Arc,
+    time::Instant,
 };
 
 /// Marks the StorageClass that claims without one get.
@@ -86,11 +87,12 @@ pub(crate) fn pods(context: &Arc<Context>) -> Watch {
                     for owner in context.known.keep_only_pods(of.as_deref(), &listed) {
                         context.registry.poke(&owner);
                     }
-                    first.complete();
+                    first.complete(of.as_ref());
                     continue;
                 }
                 Err(error) => {
                     failed("Pod", &error, &context);
+                    first.failed("Pod", of.as_ref(), &error, Instant::now());
                     continue;
                 }
             };
@@ -204,11 +206,12 @@ pub(crate) fn secrets(context: &Arc<Context>) -> Watch {
                     {
                         changed(&namespace, &name, &context);
                     }
-                    first.complete();
+                    first.complete(of.as_ref());
                     continue;
                 }
                 Err(error) => {
                     failed("Secret", &error, &context);
+                    first.failed("Secret", of.as_ref(), &error, Instant::now());
                     continue;
                 }
             };
@@ -285,7 +288,7 @@ where
                 }
             }
             if complete {
-                first.complete();
+                first.complete(None);
                 if context.known.set_classes(kind, classes.clone()) {
                     changed(&context);
                 }
@@ -318,7 +321,7 @@ pub(crate) fn namespaces(context: &Arc<Context>) -> Watch {
                     for gone in context.known.keep_only_namespaces(&std::mem::take(&mut listed)) {
                         context.poke_of(&gone);
                     }
-                    first.complete();
+                    first.complete(None);
                     continue;
                 }
                 Err(error) => {
@@ -338,11 +341,7 @@ pub(crate) fn namespaces(context: &Arc<Context>) -> Watch {
 
 /// What is cluster-wide may be out of reach of an operator of some namespaces.
 fn refused(error: &watcher::Error, first: &mut FirstLists, kind: &str, context: &Context) {
-    let code = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(refusal)) => refusal.code,
-        _ => 0,
-    };
-    if code != 403 {
+    if !is_refused(error) {
         return failed(kind, error, context);
     }
     if !first.is_complete() {
