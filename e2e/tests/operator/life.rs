@@ -203,3 +203,21 @@ async fn k02_an_object_of_somebody_else_is_left_alone_even_if_no_field_is_in_con
     assert_eq!(version().await, before, "they do not go with our resources");
     operator.stop().await;
 }
+
+#[tokio::test]
+async fn k02_a_resource_that_a_master_does_not_allow_does_not_keep_it() {
+    let (one, two) = (space("mine").await, space("other").await);
+    let namespaces = [&one, &two].map(|space| space.name().to_owned()).into();
+    let operator = Operator::start(one.client(), Settings { namespaces, ..settings(&one) });
+    one.apply(RESOURCES.split("---").next().unwrap());
+    let mail = RESOURCES.rsplit("---").next().unwrap();
+    let there = format!("masterRef: {{name: main, namespace: {}}}", one.name());
+    two.apply(&mail.replace("masterRef: {name: main}", &there));
+    crate::says::until_ready_says(&two, "mailnotifier/mail", "NotAllowed").await;
+    let counted =
+        |master: &Master| master.status.as_ref().is_some_and(|status| status.targets == Some(0));
+    one.wait_for("main", "it has no targets", PATIENCE, counted).await;
+    one.kubectl(&["delete", "master", "main", "--wait=false"]);
+    one.wait_until_gone::<Master>("main", PATIENCE).await;
+    operator.stop().await;
+}

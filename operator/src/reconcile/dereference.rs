@@ -28,8 +28,10 @@ pub(crate) struct Around {
     pub secrets: BTreeMap<String, Option<String>>,
     /// The fields that refer to each.
     pub secret_fields: BTreeMap<String, Vec<String>>,
-    /// For a Master: those that name it.
+    /// For a Master: those that name it, and may.
     pub targets: Vec<TargetSeen>,
+    /// For a Master: those that can't be read, and may name it.
+    pub unreadable: Vec<ResourceId>,
     /// Where people see the builds that it tells about.
     pub pages: Option<String>,
     /// How its pods fare, if it has any.
@@ -135,7 +137,8 @@ pub(super) fn dereference<K: Kind>(resource: &K, id: &ResourceId, context: &Cont
             around.master_namespace = Some(of);
         }
         None => {
-            around.targets = context.targets_of(namespace, &id.name);
+            around.targets = context.allowed_targets_of(namespace, &id.name);
+            around.unreadable = context.unreadable_of(namespace, &id.name);
             around.figures = context.figures(namespace, &id.name).map(|said| said.of(None));
             let storage = &spec["storage"];
             if context.settings.storage_classes && storage["ephemeral"] != true {
@@ -165,12 +168,11 @@ impl FeedFigures {
 fn master(namespace: &str, name: &str, from: &str, context: &Context) -> Option<MasterSeen> {
     let found = context.registry.masters.get(namespace, name)?;
     let master: &Master = found.0.as_ref().ok()?;
-    let labels = context.known.labels_of(from);
     Some(MasterSeen {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         uid: master.uid()?,
-        allowed: master.spec.allowed_namespaces.allow(namespace, from, &labels),
+        allowed: context.allows(master, from),
     })
 }
 

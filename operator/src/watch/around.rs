@@ -333,6 +333,7 @@ pub(crate) fn namespaces(context: &Arc<Context>) -> Watch {
             let labels = there.then(|| namespace.metadata.labels.unwrap_or_default());
             if context.known.note_namespace(&name, labels.as_ref()) && first.is_complete() {
                 context.poke_of(&name);
+                context.poke_masters();
             }
         }
     };

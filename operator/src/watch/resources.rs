@@ -165,6 +165,10 @@ fn changed<K: Kind>(
 ) {
     context.registry.poke_first(&id_of::<K>(object));
     let (namespace, name) = key_of(object);
+    // Which Master waits for one that can't be read is not known.
+    if object.0.is_err() || before.is_some_and(|before| before.0.is_err()) {
+        context.poke_masters();
+    }
     let Ok(resource) = &object.0 else { return };
     match master_of(resource) {
         None => {
