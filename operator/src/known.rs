@@ -328,6 +328,11 @@ impl Known {
         gone
     }
 
+    /// Whether a namespace's labels are known.
+    pub fn knows_namespace(&self, namespace: &str) -> bool {
+        self.lock().namespaces.contains_key(namespace)
+    }
+
     /// A namespace's labels.
     pub fn labels_of(&self, namespace: &str) -> BTreeMap<String, String> {
         self.lock().namespaces.get(namespace).cloned().unwrap_or_default()

@@ -221,3 +221,29 @@ async fn k02_a_resource_that_a_master_does_not_allow_does_not_keep_it() {
     one.wait_until_gone::<Master>("main", PATIENCE).await;
     operator.stop().await;
 }
+
+#[tokio::test]
+async fn k08_a_resource_that_is_no_longer_allowed_loses_its_pods_and_its_token() {
+    let (one, two) = (space("host").await, space("guest").await);
+    let namespaces = [&one, &two].map(|space| space.name().to_owned()).into();
+    let operator = Operator::start(one.client(), Settings { namespaces, ..settings(&one) });
+    let master = RESOURCES.split("---").next().unwrap();
+    let open = master.replace("spec:", "spec:\n  allowedNamespaces: {from: All}");
+    one.apply(&open);
+    let mail = RESOURCES.rsplit("---").next().unwrap();
+    let there = format!("masterRef: {{name: main, namespace: {}}}", one.name());
+    two.apply(&mail.replace("masterRef: {name: main}", &there));
+    const ALL: [&str; 4] = [
+        "ConfigMap buildbot-mail-mail",
+        "Deployment buildbot-mail-mail",
+        "Secret buildbot-mail-mail",
+        "ServiceAccount buildbot-mail-mail",
+    ];
+    until_objects(&two, &ALL).await;
+    one.apply(&master.replace("spec:", "spec:\n  allowedNamespaces: {from: Same}"));
+    until_objects(&two, &[ALL[0], ALL[3]]).await;
+    crate::says::until_ready_says(&two, "mailnotifier/mail", "NotAllowed").await;
+    one.apply(&open);
+    until_objects(&two, &ALL).await;
+    operator.stop().await;
+}

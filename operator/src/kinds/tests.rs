@@ -47,6 +47,7 @@ fn master() -> MasterSeen {
         name: "main".to_owned(),
         uid: "0e1f".to_owned(),
         allowed: true,
+        denies: false,
     }
 }
 

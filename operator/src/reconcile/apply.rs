@@ -49,6 +49,24 @@ pub(super) async fn apply<K: Kind>(
     refused.map_or(Ok(()), Err)
 }
 
+/// Takes from a resource what reads its Master's feed: its pods and its token.
+pub(super) async fn withdraw<K: Kind>(
+    resource: &K,
+    id: &ResourceId,
+    context: &Context,
+) -> Result<(), Error> {
+    let uid = resource.uid().unwrap_or_default();
+    let mut children = context.known.of(id);
+    // Pods first, for they mount the token.
+    children.sort_by_key(|child| std::cmp::Reverse(child.kind));
+    for child in children {
+        if matches!(child.kind, ChildKind::Deployment | ChildKind::Secret) {
+            delete(&child, &uid, DeleteParams::background(), context).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn one<K: Kind>(
     wanted: &Child,
     id: &ResourceId,

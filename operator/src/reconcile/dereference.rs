@@ -7,7 +7,7 @@ use crate::{
     kinds::{Kind, TargetSeen},
     known::{ClassKind, ResourceId, Workload},
 };
-use crds::{Master, SecretKeyRef};
+use crds::{Master, NamespacesFrom, SecretKeyRef};
 use feed::{ConsumerStatus, Report, http::api::Info};
 use kube::ResourceExt as _;
 use serde_json::Value;
@@ -65,6 +65,8 @@ pub(crate) struct MasterSeen {
     pub uid: String,
     /// Whether it allows resources of this namespace.
     pub allowed: bool,
+    /// Whether it is known for sure that it does not.
+    pub denies: bool,
 }
 
 /// What a feed says of a resource.
@@ -168,11 +170,15 @@ impl FeedFigures {
 fn master(namespace: &str, name: &str, from: &str, context: &Context) -> Option<MasterSeen> {
     let found = context.registry.masters.get(namespace, name)?;
     let master: &Master = found.0.as_ref().ok()?;
+    let allowed = context.allows(master, from);
+    let by_labels = master.spec.allowed_namespaces.from == NamespacesFrom::Selector;
     Some(MasterSeen {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         uid: master.uid()?,
-        allowed: context.allows(master, from),
+        allowed,
+        // Labels that can't be read say nothing.
+        denies: !allowed && (!by_labels || context.known.knows_namespace(from)),
     })
 }
 

@@ -64,8 +64,11 @@ async fn steps<K: Kind>(resource: &K, context: &Context) -> Result<Action, Error
     }
     let means = context.means();
     let problems = validate::validate(resource, &around, &means);
+    let denied = around.master.as_ref().is_some_and(|master| master.denies);
     // What is wrong for good is not applied: what ran before goes on.
-    let applied = if problems.iter().any(|problem| problem.stops) {
+    let applied = if denied {
+        apply::withdraw(resource, &id, context).await
+    } else if problems.iter().any(|problem| problem.stops) {
         Ok(())
     } else {
         let children = resource.children(&around, &means)?;
