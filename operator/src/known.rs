@@ -372,6 +372,14 @@ impl Seen {
         self.owner.as_ref().is_some_and(|(_, owner)| &**owner == uid)
     }
 
+    /// The number of pods that the operator asks for, and nobody else does; `None` if somebody else
+    /// says it.
+    pub fn replicas(&self) -> Option<u32> {
+        let owned = serde_json::from_str::<Value>(&self.owned).unwrap_or_default();
+        owned["f:spec"].get("f:replicas")?;
+        u32::try_from(self.workload?.wanted).ok()
+    }
+
     /// Whether the object is one that stayed: it belongs to nobody, and was made for a resource of
     /// this component and name.
     pub fn was_kept_for(&self, component: &str, name: &str) -> bool {
@@ -542,6 +550,16 @@ mod tests {
         assert_eq!(known.note(id.kind, &metadata("h", &whole), None), Some(owner.clone()));
         assert!(known.holds(&id, &wanted, "h"));
         assert!(!known.holds(&id, &wanted, "other"));
+        let scaled = json!({"f:spec": {"f:replicas": {}, "f:template": {}}});
+        let three = Workload { wanted: 3, ..Workload::default() };
+        let deployment = ChildId { kind: ChildKind::Deployment, ..id.clone() };
+        known.note(deployment.kind, &metadata("h", &scaled), Some(three));
+        assert_eq!(known.get(&deployment).unwrap().replicas(), Some(3));
+        // An autoscaler took it.
+        let without = json!({"f:spec": {"f:template": {}}});
+        known.note(deployment.kind, &metadata("h", &without), Some(three));
+        assert_eq!(known.get(&deployment).unwrap().replicas(), None);
+        known.keep_only(ChildKind::Deployment, None, &HashSet::new());
         // The answer to an earlier apply comes late.
         let version = |metadata: ObjectMeta, version: &str| ObjectMeta {
             resource_version: Some(version.to_owned()),

@@ -36,6 +36,8 @@ pub(crate) struct Around {
     pub pages: Option<String>,
     /// How its pods fare, if it has any.
     pub workload: Option<Workload>,
+    /// How many pods the operator asked for, unless somebody else says it by now.
+    pub replicas: Option<u32>,
     /// Why its pods do not run.
     pub pod_problem: Option<(String, String)>,
     /// What its feed says of it.
@@ -88,7 +90,9 @@ impl Around {
         self.pod_problem = context.known.pod_problem(id);
         let children = context.known.of(id);
         let mut with_pods = children.iter().filter(|child| child.kind.has_pods());
-        self.workload = with_pods.find_map(|child| context.known.get(child)?.workload);
+        let seen = with_pods.find_map(|child| context.known.get(child));
+        self.workload = seen.as_ref().and_then(|seen| seen.workload);
+        self.replicas = seen.and_then(|seen| seen.replicas());
     }
 }
 
