@@ -172,6 +172,33 @@ impl Context {
         targets
     }
 
+    /// The resources that name a Master and may.
+    pub fn allowed_targets_of(&self, namespace: &str, name: &str) -> Vec<TargetSeen> {
+        let mut targets = self.targets_of(namespace, name);
+        let found = self.registry.masters.get(namespace, name);
+        if let Some(master) = found.as_ref().and_then(|found| found.0.as_ref().ok()) {
+            targets.retain(|target| self.allows(master, &target.id.namespace));
+        }
+        targets
+    }
+
+    /// Resources that can't be read, and may be of a Master for all that is known.
+    pub fn unreadable_of(&self, namespace: &str, name: &str) -> Vec<ResourceId> {
+        let found = self.registry.masters.get(namespace, name);
+        let Some(master) = found.as_ref().and_then(|found| found.0.as_ref().ok()) else {
+            return Vec::new();
+        };
+        let all = self.registry.unreadable().into_iter().map(|one| one.id);
+        all.filter(|id| self.allows(master, &id.namespace)).collect()
+    }
+
+    /// Whether a Master allows resources of a namespace.
+    pub fn allows(&self, master: &Master, namespace: &str) -> bool {
+        let own = master.namespace().unwrap_or_default();
+        let labels = self.known.labels_of(namespace);
+        master.spec.allowed_namespaces.allow(&own, namespace, &labels)
+    }
+
     /// Fails where another operator may write by now.
     pub fn may_write(&self) -> Result<(), crate::error::Error> {
         if self.leadership.holds() { Ok(()) } else { Err(crate::error::Error::NotLeader) }

@@ -92,7 +92,7 @@ pub(crate) async fn follow(context: Arc<Context>) -> Result<(), RunError> {
             .map(|feed| (asked.get(&feed.key()).map_or(Duration::MAX, Instant::elapsed), feed))
             .filter(|(ago, _)| *ago >= SOON.min(usual))
             .map(|(ago, feed)| {
-                let targets = context.targets_of(&feed.namespace, &feed.name);
+                let targets = context.allowed_targets_of(&feed.namespace, &feed.name);
                 (ago, feed, targets)
             })
             .filter(|(ago, feed, targets)| *ago >= usual || !all_well(feed, targets, &context))
@@ -113,7 +113,7 @@ pub(crate) async fn follow(context: Arc<Context>) -> Result<(), RunError> {
             .collect::<Vec<_>>()
             .await;
         for (feed, targets, said) in told {
-            forget(&http, &feed, &targets, &said, &mut without, &context).await;
+            forget(&http, &feed, &said, &mut without, &context).await;
             take(&feed, targets, said, &context).await;
         }
     }
@@ -250,15 +250,18 @@ fn essence(info: Option<&Info>) -> impl PartialEq + use<> {
 async fn forget(
     http: &reqwest::Client,
     feed: &Feed,
-    targets: &[TargetSeen],
     said: &FeedFigures,
     without: &mut HashMap<(String, String), Instant>,
     context: &Context,
 ) {
+    // One that is not allowed, or can't be read, is there all the same, and keeps its place.
+    let targets = context.targets_of(&feed.namespace, &feed.name);
+    let mut there: HashSet<String> = targets.into_iter().filter_map(|t| t.consumer).collect();
+    let unreadable = context.registry.unreadable();
+    there.extend(unreadable.iter().map(|one| one.consumer(&feed.namespace)));
     for name in said.consumers.keys() {
         let key = (feed.uid.clone(), name.clone());
-        let wanted = targets.iter().any(|target| target.consumer.as_ref() == Some(name));
-        if wanted || !could_be_ours(feed, name, context) {
+        if there.contains(name) || !could_be_ours(feed, name, context) {
             without.remove(&key);
             continue;
         }

@@ -61,6 +61,8 @@ pub struct Seen {
     /// Which of two is newer; the API server counts up.
     version: Option<u64>,
     owner: Option<(ResourceId, Arc<str>)>,
+    /// The component and the name of the resource that it was made for, by its labels.
+    made_for: Option<(Arc<str>, Arc<str>)>,
     applied: Option<Arc<str>>,
     owned: Arc<str>,
     /// How it fares, if it has pods.
@@ -78,8 +80,11 @@ pub struct PodSeen {
     pub problem: Option<(String, String)>,
 }
 
-/// A pod's namespace and name.
-type PodKey = (Arc<str>, Arc<str>);
+/// The namespace and the name of what is not the operator's.
+pub type Placed = (Arc<str>, Arc<str>);
+
+/// What a complete list held.
+pub type Listed = HashSet<Placed>;
 
 /// What classes are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,10 +99,10 @@ pub enum ClassKind {
 struct Inner {
     children: HashMap<ChildId, Seen>,
     of_owner: HashMap<ResourceId, Vec<ChildId>>,
-    pods: HashMap<PodKey, PodSeen>,
-    pods_of: HashMap<ResourceId, BTreeSet<PodKey>>,
+    pods: HashMap<Placed, PodSeen>,
+    pods_of: HashMap<ResourceId, BTreeSet<Placed>>,
     /// Secrets that are not the operator's, by namespace and name, with their versions.
-    secrets: HashMap<(Arc<str>, Arc<str>), Arc<str>>,
+    secrets: HashMap<Placed, Arc<str>>,
     classes: BTreeMap<ClassKind, BTreeMap<String, bool>>,
     namespaces: HashMap<String, BTreeMap<String, String>>,
     /// What many objects have in common: names, owners, sets of fields.
@@ -144,12 +149,15 @@ impl Known {
             };
             (owner, inner.intern(&uid))
         });
+        let made_for =
+            made_for(metadata).map(|(part, name)| (inner.intern(part), inner.intern(name)));
         let owned = inner.intern(&managed(metadata));
         let applied = metadata.annotations.as_ref().and_then(|a| a.get(names::APPLIED));
         let seen = Seen {
             uid: metadata.uid.as_deref().unwrap_or_default().into(),
             version,
             owner: owner.clone(),
+            made_for,
             applied: applied.map(|hash| hash.as_str().into()),
             owned,
             workload,
@@ -224,7 +232,7 @@ impl Known {
         name: &str,
         pod: Option<PodSeen>,
     ) -> Option<ResourceId> {
-        let key: PodKey = (namespace.into(), name.into());
+        let key: Placed = (namespace.into(), name.into());
         let mut inner = self.lock();
         let before = inner.pods.remove(&key);
         if let Some(PodSeen { owner, .. }) = &before
@@ -240,6 +248,14 @@ impl Known {
             inner.pods.insert(key, pod.clone());
         }
         if before == pod { None } else { pod.or(before).map(|pod| pod.owner) }
+    }
+
+    /// Pods that a complete list of a namespace (`None`: of all) did not hold are gone. Returns their
+    /// resources.
+    pub fn keep_only_pods(&self, within: Option<&str>, listed: &Listed) -> Vec<ResourceId> {
+        let keys = self.lock().pods.keys().cloned().collect();
+        let gone = unlisted(keys, within, listed).into_iter();
+        gone.filter_map(|(namespace, name)| self.note_pod(&namespace, &name, None)).collect()
     }
 
     /// Why a resource's pods do not run, if that is known.
@@ -262,6 +278,15 @@ impl Known {
             None => inner.secrets.remove(&key),
         };
         before.as_deref() != version
+    }
+
+    /// Secrets that a complete list of a namespace (`None`: of all) did not hold are gone. Returns
+    /// which.
+    pub fn keep_only_secrets(&self, within: Option<&str>, listed: &Listed) -> Vec<Placed> {
+        let keys = self.lock().secrets.keys().cloned().collect();
+        let mut gone = unlisted(keys, within, listed);
+        gone.retain(|(namespace, name)| self.note_secret(namespace, name, None));
+        gone
     }
 
     /// A Secret's version, if it is there.
@@ -290,6 +315,22 @@ impl Known {
             None => inner.namespaces.remove(name),
         };
         before.as_ref() != labels
+    }
+
+    /// Namespaces that a complete list did not hold are gone. Returns which.
+    pub fn keep_only_namespaces(&self, listed: &HashSet<String>) -> Vec<String> {
+        let mut inner = self.lock();
+        let all = inner.namespaces.keys();
+        let gone: Vec<String> = all.filter(|name| !listed.contains(*name)).cloned().collect();
+        for name in &gone {
+            inner.namespaces.remove(name);
+        }
+        gone
+    }
+
+    /// Whether a namespace's labels are known.
+    pub fn knows_namespace(&self, namespace: &str) -> bool {
+        self.lock().namespaces.contains_key(namespace)
     }
 
     /// A namespace's labels.
@@ -330,6 +371,39 @@ impl Seen {
     pub fn belongs_to(&self, uid: &str) -> bool {
         self.owner.as_ref().is_some_and(|(_, owner)| &**owner == uid)
     }
+
+    /// The number of pods that the operator asks for, and nobody else does; `None` if somebody else
+    /// says it.
+    pub fn replicas(&self) -> Option<u32> {
+        let owned = serde_json::from_str::<Value>(&self.owned).unwrap_or_default();
+        owned["f:spec"].get("f:replicas")?;
+        u32::try_from(self.workload?.wanted).ok()
+    }
+
+    /// Whether the object is one that stayed: it belongs to nobody, and was made for a resource of
+    /// this component and name.
+    pub fn was_kept_for(&self, component: &str, name: &str) -> bool {
+        let made_for = self.made_for.as_ref();
+        self.owner.is_none()
+            && made_for
+                .is_some_and(|(part, of)| &**part == component && **of == *names::label(name))
+    }
+}
+
+/// The component and the name of the resource that an object of the operator was made for.
+fn made_for(metadata: &ObjectMeta) -> Option<(&str, &str)> {
+    let labels = metadata.labels.as_ref()?;
+    let label = |name: &str| labels.get(name).map(String::as_str);
+    if label(names::MANAGED_BY) != Some(names::MANAGER) {
+        return None;
+    }
+    Some((label(names::COMPONENT)?, label(names::INSTANCE)?))
+}
+
+/// What of a namespace (`None`: of all) a list did not hold.
+fn unlisted(mut known: Vec<Placed>, within: Option<&str>, listed: &Listed) -> Vec<Placed> {
+    known.retain(|key| within.is_none_or(|within| *key.0 == *within) && !listed.contains(key));
+    known
 }
 
 /// Which object metadata is of.
@@ -429,6 +503,35 @@ mod tests {
     }
 
     #[test]
+    fn k05_what_went_while_nobody_watched_is_not_in_the_next_list() {
+        let known = Known::default();
+        let owner = ResourceId::new("MailNotifier", "ci", "a");
+        let crash = Some(("CrashLoopBackOff".to_owned(), String::new()));
+        let pod = PodSeen { owner: owner.clone(), ending: false, problem: crash };
+        let other = PodSeen { owner: ResourceId::new("MailNotifier", "qa", "b"), ..pod.clone() };
+        known.note_pod("ci", "old", Some(pod));
+        known.note_pod("qa", "other", Some(other));
+        assert_eq!(known.keep_only_pods(Some("ci"), &Listed::new()), std::slice::from_ref(&owner));
+        assert_eq!(known.pod_problem(&owner), None);
+        // Of the other namespace nothing was told.
+        assert!(known.pod_problem(&ResourceId::new("MailNotifier", "qa", "b")).is_some());
+
+        known.note_secret("ci", "smtp", Some("1"));
+        known.note_secret("ci", "stays", Some("2"));
+        known.note_secret("qa", "smtp", Some("3"));
+        let listed = [("ci".into(), "stays".into())].into();
+        assert_eq!(known.keep_only_secrets(Some("ci"), &listed), [("ci".into(), "smtp".into())]);
+        let there = ["ci", "qa"].map(|namespace| known.secret(namespace, "smtp").is_some());
+        assert_eq!(there, [false, true]);
+
+        let labels = BTreeMap::from([("team".to_owned(), "a".to_owned())]);
+        known.note_namespace("ci", Some(&labels));
+        known.note_namespace("qa", Some(&labels));
+        assert_eq!(known.keep_only_namespaces(&["qa".to_owned()].into()), ["ci"]);
+        assert!(known.labels_of("ci").is_empty() && !known.labels_of("qa").is_empty());
+    }
+
+    #[test]
     fn an_object_is_as_wanted_until_something_of_it_is_changed() {
         let known = Known::default();
         let wanted = Child {
@@ -447,6 +550,16 @@ mod tests {
         assert_eq!(known.note(id.kind, &metadata("h", &whole), None), Some(owner.clone()));
         assert!(known.holds(&id, &wanted, "h"));
         assert!(!known.holds(&id, &wanted, "other"));
+        let scaled = json!({"f:spec": {"f:replicas": {}, "f:template": {}}});
+        let three = Workload { wanted: 3, ..Workload::default() };
+        let deployment = ChildId { kind: ChildKind::Deployment, ..id.clone() };
+        known.note(deployment.kind, &metadata("h", &scaled), Some(three));
+        assert_eq!(known.get(&deployment).unwrap().replicas(), Some(3));
+        // An autoscaler took it.
+        let without = json!({"f:spec": {"f:template": {}}});
+        known.note(deployment.kind, &metadata("h", &without), Some(three));
+        assert_eq!(known.get(&deployment).unwrap().replicas(), None);
+        known.keep_only(ChildKind::Deployment, None, &HashSet::new());
         // The answer to an earlier apply comes late.
         let version = |metadata: ObjectMeta, version: &str| ObjectMeta {
             resource_version: Some(version.to_owned()),

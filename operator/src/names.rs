@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 pub const MANAGER: &str = "buildbot-status-operator";
 /// The label by which the operator finds its objects.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The label that says what a resource's objects do: `feed`, `web`, `mail`, ….
+pub const COMPONENT: &str = "app.kubernetes.io/component";
+/// The label with the resource's name.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// Hash of what was applied, to tell whether something else is wanted now.
 pub const APPLIED: &str = "statustargets.dev/applied";
 /// In a pod: kind and name of its resource.
@@ -64,8 +68,8 @@ pub fn hex(bytes: &[u8]) -> String {
 pub fn selector(component: &str, name: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("app.kubernetes.io/name".to_owned(), "buildbot-status".to_owned()),
-        ("app.kubernetes.io/instance".to_owned(), label(name)),
-        ("app.kubernetes.io/component".to_owned(), component.to_owned()),
+        (INSTANCE.to_owned(), label(name)),
+        (COMPONENT.to_owned(), component.to_owned()),
     ])
 }
 

@@ -60,6 +60,7 @@ pub async fn run(
     metrics.leads(false);
     let (seeds, seeds_dir) = seeds;
     let mut keeping = JoinSet::new();
+    let stopped = CancellationToken::new();
     let leadership = match settings.lease.clone() {
         None => Leadership::alone(),
         Some(lease) => {
@@ -68,7 +69,7 @@ pub async fn run(
                 return Ok(());
             }
             let leadership = election.leadership.clone();
-            keeping.spawn(election.keep(cancel.clone()));
+            keeping.spawn(election.keep(stopped.clone()));
             leadership
         }
     };
@@ -77,30 +78,36 @@ pub async fn run(
     let lease = settings.lease.as_ref().map(|lease| lease.name.clone());
     let context = Arc::new(Context::new(client, settings, seeds, leadership, metrics.clone()));
     let mut tasks = JoinSet::new();
-    start(&context, seeds_dir, &mut tasks).await;
     let ended = tokio::select! {
         () = cancel.cancelled() => Ok(()),
         Some(_) = keeping.join_next() => match lease {
-            _ if cancel.is_cancelled() => Ok(()),
             Some(name) => Err(RunError::LostLease(name)),
             None => Ok(()),
         },
-        Some(ended) = tasks.join_next() => {
-            let (name, why) = match ended {
-                Ok((name, Ok(()))) => (name, "early".to_owned()),
-                Ok((name, Err(error))) => (name, error.to_string()),
-                Err(error) => ("?", error.to_string()),
-            };
-            Err(RunError::Task(name.to_owned(), why))
-        }
+        error = work(&context, seeds_dir, &mut tasks) => Err(error),
     };
     metrics.leads(false);
     tasks.shutdown().await;
     // The Lease is given away last, when nothing is written any more.
-    if ended.is_ok() {
-        while keeping.join_next().await.is_some() {}
-    }
+    stopped.cancel();
+    while keeping.join_next().await.is_some() {}
     ended
+}
+
+/// Works until a task ends, which none should.
+async fn work(
+    context: &Arc<Context>,
+    seeds_dir: Option<PathBuf>,
+    tasks: &mut JoinSet<Ended>,
+) -> RunError {
+    start(context, seeds_dir, tasks).await;
+    let (name, why) = match tasks.join_next().await {
+        Some(Ok((name, Ok(())))) => (name, "early".to_owned()),
+        Some(Ok((name, Err(error)))) => (name, error.to_string()),
+        Some(Err(error)) => ("?", error.to_string()),
+        None => ("?", "there is none".to_owned()),
+    };
+    RunError::Task(name.to_owned(), why)
 }
 
 /// What a task of the operator ends with, and its name.

@@ -13,6 +13,15 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use operator::Settings;
 use serde_json::json;
 
+/// The names of the Master's objects.
+const FEED: [&str; 5] = [
+    "ConfigMap buildbot-feed-main",
+    "Secret buildbot-feed-main",
+    "Service buildbot-feed-main",
+    "ServiceAccount buildbot-feed-main",
+    "StatefulSet buildbot-feed-main",
+];
+
 #[tokio::test]
 async fn k02_resources_become_objects_and_deletion_leaves_nothing() {
     let space = space("life").await;
@@ -165,5 +174,76 @@ async fn k02_an_object_of_somebody_else_is_left_alone() {
     assert_eq!(map.metadata.owner_references, None);
     space.api::<ConfigMap>().delete("buildbot-mail-mail", &DeleteParams::default()).await.unwrap();
     until_objects(&space, &OBJECTS).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn k02_an_object_of_somebody_else_is_left_alone_even_if_no_field_is_in_conflict() {
+    let space = space("adopted").await;
+    space.apply(
+        "{apiVersion: v1, kind: Secret, metadata: {name: buildbot-mail-mail}, stringData: {other: theirs}}",
+    );
+    space.apply(
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: buildbot-web-pages}, data: {other: theirs}}",
+    );
+    let version = async || {
+        let secret = space.api::<Secret>().get("buildbot-mail-mail").await.unwrap();
+        let map = space.api::<ConfigMap>().get("buildbot-web-pages").await.unwrap();
+        (secret.metadata.resource_version, map.metadata.resource_version)
+    };
+    let before = version().await;
+    let operator = Operator::start(space.client(), settings(&space));
+    space.apply(RESOURCES);
+    for resource in ["mailnotifier/mail", "webstatus/pages"] {
+        crate::says::until_ready_says(&space, resource, "NameTaken").await;
+    }
+    assert_eq!(version().await, before, "they are as they were");
+    space.kubectl(&["delete", "mailnotifier,webstatus", "--all"]);
+    until_objects(&space, &FEED).await;
+    assert_eq!(version().await, before, "they do not go with our resources");
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn k02_a_resource_that_a_master_does_not_allow_does_not_keep_it() {
+    let (one, two) = (space("mine").await, space("other").await);
+    let namespaces = [&one, &two].map(|space| space.name().to_owned()).into();
+    let operator = Operator::start(one.client(), Settings { namespaces, ..settings(&one) });
+    one.apply(RESOURCES.split("---").next().unwrap());
+    let mail = RESOURCES.rsplit("---").next().unwrap();
+    let there = format!("masterRef: {{name: main, namespace: {}}}", one.name());
+    two.apply(&mail.replace("masterRef: {name: main}", &there));
+    crate::says::until_ready_says(&two, "mailnotifier/mail", "NotAllowed").await;
+    let counted =
+        |master: &Master| master.status.as_ref().is_some_and(|status| status.targets == Some(0));
+    one.wait_for("main", "it has no targets", PATIENCE, counted).await;
+    one.kubectl(&["delete", "master", "main", "--wait=false"]);
+    one.wait_until_gone::<Master>("main", PATIENCE).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn k08_a_resource_that_is_no_longer_allowed_loses_its_pods_and_its_token() {
+    let (one, two) = (space("host").await, space("guest").await);
+    let namespaces = [&one, &two].map(|space| space.name().to_owned()).into();
+    let operator = Operator::start(one.client(), Settings { namespaces, ..settings(&one) });
+    let master = RESOURCES.split("---").next().unwrap();
+    let open = master.replace("spec:", "spec:\n  allowedNamespaces: {from: All}");
+    one.apply(&open);
+    let mail = RESOURCES.rsplit("---").next().unwrap();
+    let there = format!("masterRef: {{name: main, namespace: {}}}", one.name());
+    two.apply(&mail.replace("masterRef: {name: main}", &there));
+    const ALL: [&str; 4] = [
+        "ConfigMap buildbot-mail-mail",
+        "Deployment buildbot-mail-mail",
+        "Secret buildbot-mail-mail",
+        "ServiceAccount buildbot-mail-mail",
+    ];
+    until_objects(&two, &ALL).await;
+    one.apply(&master.replace("spec:", "spec:\n  allowedNamespaces: {from: Same}"));
+    until_objects(&two, &[ALL[0], ALL[3]]).await;
+    crate::says::until_ready_says(&two, "mailnotifier/mail", "NotAllowed").await;
+    one.apply(&open);
+    until_objects(&two, &ALL).await;
     operator.stop().await;
 }

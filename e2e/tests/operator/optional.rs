@@ -54,9 +54,15 @@ async fn k02_pages_follow_the_load_and_stay_while_nodes_are_drained_where_that_i
     let scaling = json!({"minReplicas": 2, "maxReplicas": 5, "targetCPUUtilizationPercentage": 70});
     let budget = json!({"maxUnavailable": 1});
     let asked = json!({"spec": {"autoscaling": scaling, "disruptionBudget": budget}});
-    change_pages(&space, &asked).await;
-
     let name = "buildbot-web-pages";
+    change_pages(&space, &json!({"spec": {"replicas": 3}})).await;
+    let three = |d: &Deployment| d.spec.replicas == Some(3);
+    space.wait_for(name, "as many pods as the resource wants", PATIENCE, three).await;
+    let changed = change_pages(&space, &asked).await;
+    until_observed(&space, changed.metadata.generation).await;
+    let deployment = space.api::<Deployment>().get(name).await.unwrap();
+    assert_eq!(deployment.spec.replicas, Some(3), "the switch takes none away");
+
     let scaler: HorizontalPodAutoscaler =
         space.wait_for(name, "there is an autoscaler", PATIENCE, |_| true).await;
     let spec = serde_json::to_value(scaler.spec).unwrap();
@@ -75,9 +81,7 @@ async fn k02_pages_follow_the_load_and_stay_while_nodes_are_drained_where_that_i
     let pods = serde_json::to_value(deployments.get(name).await.unwrap().spec).unwrap();
     assert_eq!(spec["selector"], pods["selector"], "it counts the pods of the pages");
 
-    // The controller brings the Deployment within the bounds, and the operator lets it.
-    let within = |d: &Deployment| d.spec.replicas == Some(2);
-    space.wait_for(name, "as many pods as the autoscaler wants", PATIENCE, within).await;
+    // Somebody else says how many, as the autoscaler does, and the operator lets it.
     space.kubectl(&["scale", "deployment", name, "--replicas=4"]);
     let changed = change_pages(&space, &json!({"spec": {"title": "Scaled"}})).await;
     until_observed(&space, changed.metadata.generation).await;
@@ -87,7 +91,6 @@ async fn k02_pages_follow_the_load_and_stay_while_nodes_are_drained_where_that_i
     change_pages(&space, &plain).await;
     space.wait_until_gone::<HorizontalPodAutoscaler>(name, PATIENCE).await;
     space.wait_until_gone::<PodDisruptionBudget>(name, PATIENCE).await;
-    let three = |d: &Deployment| d.spec.replicas == Some(3);
     space.wait_for(name, "as many pods as the resource wants", PATIENCE, three).await;
     operator.stop().await;
 }

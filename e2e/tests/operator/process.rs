@@ -92,35 +92,41 @@ impl Running {
         reqwest::get(url).await.unwrap().text().await.unwrap()
     }
 
-    /// The feed of the Master `main`, where the operator looks for feeds: with its pod's manifest and keys. The
-    /// cluster is told that the pod is ready.
+    /// The feed of the Master `main`, where the operator looks for feeds.
     pub async fn feed_of_main(&self, space: &Space) -> Process {
-        let name = "buildbot-feed-main";
-        let config =
-            space.wait_for(name, "there is a manifest", PATIENCE, |_: &ConfigMap| true).await;
-        let config = config.data.unwrap();
-        let secret = space.wait_for(name, "there is a key", PATIENCE, |_: &Secret| true).await;
-        let folder = self.folder.path();
-        let manifest = folder.join("manifest.yaml");
-        fs::write(&manifest, &config["manifest.yaml"]).unwrap();
-        let keys = folder.join("feed-keys");
-        fs::create_dir_all(&keys).unwrap();
-        for (name, key) in secret.data.unwrap() {
-            fs::write(keys.join(name), key.0).unwrap();
-        }
-        let mut command = Command::new(binary());
-        command.args(["feed", "--wait", "--metrics", "127.0.0.1:0", "--file"]).arg(manifest);
-        command.arg("--keys").arg(keys).arg("--data").arg(folder.join("data"));
-        command.args(["--listen", &format!("127.0.0.1:{}", self.feed)]);
-        let feed = Process::start(&mut command, &folder.join("feed.out"));
-        let pod = format!("{name}-0");
-        space.wait_for(&pod, "there is a pod", PATIENCE, |_: &Pod| true).await;
-        let ready =
-            r#"{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}"#;
-        let patch = ["--subresource=status", "--type=merge", "--patch", ready];
-        space.kubectl(&[&["patch", "pod", &pod], &patch[..]].concat());
-        feed
+        feed_of_main(space, self.folder.path(), self.feed).await
     }
+}
+
+/// The feed of the Master `main` at this port: with its pod's manifest and keys, and its data in the folder. The
+/// cluster is told that the pod is ready.
+pub async fn feed_of_main(space: &Space, folder: &Path, port: u16) -> Process {
+    let name = "buildbot-feed-main";
+    let config = space.wait_for(name, "there is a manifest", PATIENCE, |_: &ConfigMap| true).await;
+    let config = config.data.unwrap();
+    let secret = space.wait_for(name, "there is a key", PATIENCE, |_: &Secret| true).await;
+    let manifest = folder.join("manifest.yaml");
+    fs::write(&manifest, &config["manifest.yaml"]).unwrap();
+    let keys = folder.join("feed-keys");
+    fs::create_dir_all(&keys).unwrap();
+    for (name, key) in secret.data.unwrap() {
+        fs::write(keys.join(name), key.0).unwrap();
+    }
+    let mut command = Command::new(binary());
+    command.args(["feed", "--wait", "--metrics", "127.0.0.1:0", "--file"]).arg(manifest);
+    command.arg("--keys").arg(keys).arg("--data").arg(folder.join("data"));
+    command.args(["--listen", &format!("127.0.0.1:{port}")]);
+    let feed = Process::start(&mut command, &folder.join("feed.out"));
+    pod_is_ready(space, &format!("{name}-0")).await;
+    feed
+}
+
+/// Tells the cluster that a pod is ready, which there is no node to do.
+pub async fn pod_is_ready(space: &Space, name: &str) {
+    space.wait_for(name, "there is a pod", PATIENCE, |_: &Pod| true).await;
+    let ready = r#"{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}"#;
+    let patch = ["--subresource=status", "--type=merge", "--patch", ready];
+    space.kubectl(&[&["patch", "pod", name], &patch[..]].concat());
 }
 
 fn spawn(

@@ -1,24 +1,21 @@
 //! The operator with no more than the chart's rights, and several of them.
 
 use crate::world::{OBJECTS, Operator, PATIENCE, RESOURCES, settings, space, until_objects};
-use e2e::wait_until;
+use e2e::{cluster::Space, wait_until};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use operator::{LeaseSettings, RunError};
 use std::{path::Path, time::Duration};
 
-#[tokio::test]
-async fn k08_the_rights_that_the_chart_gives_are_enough() {
-    let space = space("rights").await;
+/// The chart installed with these settings: its operator's client, and its Lease.
+async fn installed(space: &Space, settings: &[&str]) -> (Client, LeaseSettings) {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/buildbot-status-operator");
     let namespaces = format!("watchNamespaces={{{}}}", space.name());
-    space.cluster().helm(&[
-        "install",
-        "status",
-        chart.to_str().unwrap(),
-        "--namespace",
-        space.name(),
-        "--set",
-        &namespaces,
-    ]);
+    let chart = chart.to_str().unwrap();
+    let mut arguments =
+        vec!["install", "status", chart, "--namespace", space.name(), "--set", &namespaces];
+    arguments.extend(settings);
+    space.cluster().helm(&arguments);
     let accounts = space.kubectl(&[
         "get",
         "serviceaccount",
@@ -42,6 +39,13 @@ async fn k08_the_rights_that_the_chart_gives_are_enough() {
         namespace: space.name().to_owned(),
         duration: Duration::from_secs(15),
     };
+    (client, lease)
+}
+
+#[tokio::test]
+async fn k08_the_rights_that_the_chart_gives_are_enough() {
+    let space = space("rights").await;
+    let (client, lease) = installed(&space, &[]).await;
     let operator = Operator::start(
         client,
         operator::Settings { lease: Some(lease), network_policies: true, ..settings(&space) },
@@ -60,6 +64,68 @@ async fn k08_the_rights_that_the_chart_gives_are_enough() {
     let failed = ["api", "refused"].map(|class| operator.figure("reconciles_total", class));
     operator.stop().await;
     assert_eq!(failed, [0.0, 0.0]);
+}
+
+#[tokio::test]
+async fn k08_without_the_right_to_read_secrets_they_are_made_kept_and_never_taken() {
+    let space = space("unread").await;
+    let (client, lease) = installed(&space, &["--set", "watchSecrets=false"]).await;
+    let unread = || operator::Settings {
+        lease: Some(lease.clone()),
+        watch_secrets: false,
+        ..settings(&space)
+    };
+    space.apply(
+        "{apiVersion: v1, kind: Secret, metadata: {name: buildbot-web-pages}, stringData: {other: theirs}}",
+    );
+    let theirs = space.api::<Secret>().get("buildbot-web-pages").await.unwrap();
+    let operator = Operator::start(client.clone(), unread());
+    space.apply(RESOURCES);
+    crate::says::until_ready_says(&space, "webstatus/pages", "NameTaken").await;
+    crate::says::until_ready_says(&space, "mailnotifier/mail", "PodsNotReady").await;
+    operator.stop().await;
+    // One that starts again knows none of its Secrets.
+    let operator = Operator::start(client, unread());
+    wait_until("it looked at the Secrets again", PATIENCE, async || {
+        let looked = ["applied", "conflict"].map(|how| operator.figure("applies_total", how));
+        (looked[0] >= 2.0 && looked[1] >= 1.0).then_some(())
+    })
+    .await;
+    crate::says::until_ready_says(&space, "mailnotifier/mail", "PodsNotReady").await;
+    let after = space.api::<Secret>().get("buildbot-web-pages").await.unwrap();
+    assert_eq!(after.metadata.resource_version, theirs.metadata.resource_version);
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k09_a_namespace_without_rights_does_not_keep_the_others_waiting_nor_the_operator_from_ending()
+ {
+    let (one, two) = (space("allowed").await, space("refused").await);
+    let (client, lease) = installed(&one, &[]).await;
+    let both = || operator::Settings {
+        lease: Some(lease.clone()),
+        namespaces: [&one, &two].map(|space| space.name().to_owned()).into(),
+        ..settings(&one)
+    };
+    let refused = operator::Settings { namespaces: [two.name().to_owned()].into(), ..both() };
+    let operator = Operator::start(client.clone(), refused);
+    wait_until("it has the Lease", PATIENCE, async || {
+        (operator.figure("leader", "") > 0.5).then_some(())
+    })
+    .await;
+    tokio::time::timeout(Duration::from_secs(3), operator.stop()).await.unwrap();
+
+    let operator = Operator::start(client, both());
+    one.apply(RESOURCES);
+    two.apply(RESOURCES);
+    until_objects(&one, &OBJECTS).await;
+    // What is refused is tried again.
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/buildbot-status-operator");
+    let namespaces = format!("watchNamespaces={{{},{}}}", one.name(), two.name());
+    let upgrade = ["upgrade", "status", chart.to_str().unwrap(), "--namespace", one.name()];
+    one.cluster().helm(&[&upgrade[..], &["--set", &namespaces]].concat());
+    until_objects(&two, &OBJECTS).await;
+    operator.stop().await;
 }
 
 #[tokio::test]

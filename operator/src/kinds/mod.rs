@@ -68,10 +68,8 @@ pub(crate) trait Kind: Manifest {
 
     /// What its feed knows it by.
     fn consumer(&self, master_namespace: &str) -> Option<String> {
-        let (own, name) = (self.namespace().unwrap_or_default(), self.name_any());
-        let kind = Self::COMPONENT.replace('-', "_");
-        let full = if own == master_namespace { name } else { format!("{own}/{name}") };
-        Some(format!("{kind}/{full}"))
+        let own = self.namespace().unwrap_or_default();
+        Some(consumer_name(Self::COMPONENT, &own, &self.name_any(), master_namespace))
     }
 
     /// Where people reach it, if it has pages.
@@ -106,6 +104,21 @@ pub(crate) trait Kind: Manifest {
             uid: self.uid().unwrap_or_default(),
             component: Self::COMPONENT,
         }
+    }
+}
+
+/// What the feed of a Master in `master_namespace` knows a resource by.
+pub(crate) fn consumer_name(
+    component: &str,
+    namespace: &str,
+    name: &str,
+    master_namespace: &str,
+) -> String {
+    let kind = component.replace('-', "_");
+    if namespace == master_namespace {
+        format!("{kind}/{name}")
+    } else {
+        format!("{kind}/{namespace}/{name}")
     }
 }
 

@@ -1,7 +1,7 @@
 //! The kinds that are reconciled, each with the store of its resources and a way to have one
 //! reconciled.
 
-use super::{Kind, id_of, index::ByMaster, key_of};
+use super::{Kind, consumer_name, id_of, index::ByMaster, key_of};
 use crate::{
     Metrics,
     known::ResourceId,
@@ -78,6 +78,12 @@ impl<K: Kind> Entry<K> {
         of.filter_map(|(namespace, name)| self.get(namespace, name)).collect()
     }
 
+    fn unreadable(&self, found: &mut dyn FnMut(Unreadable)) {
+        for object in self.store.state().iter().filter(|object| object.0.is_err()) {
+            found(Unreadable { id: id_of::<K>(&**object), component: K::COMPONENT });
+        }
+    }
+
     fn visit(&self, of: Option<(&str, &str)>, found: &mut dyn FnMut(TargetSeen)) {
         let objects = match of {
             Some((namespace, name)) => self.of(namespace, name),
@@ -129,6 +135,22 @@ pub(crate) struct TargetSeen {
     pub ready: bool,
 }
 
+/// A resource that is there and can't be read, as after a step back to an older operator. Which Master
+/// it names is not known.
+#[derive(Clone, Debug)]
+pub(crate) struct Unreadable {
+    /// Which it is.
+    pub id: ResourceId,
+    component: &'static str,
+}
+
+impl Unreadable {
+    /// What the feed of a Master in this namespace would know it by.
+    pub fn consumer(&self, master_namespace: &str) -> String {
+        consumer_name(self.component, &self.id.namespace, &self.id.name, master_namespace)
+    }
+}
+
 macro_rules! registry {
     ($($field:ident: $kind:ident,)*) => {
         /// All kinds.
@@ -164,6 +186,14 @@ macro_rules! registry {
                 $(self.$field.visit(of, &mut found);)*
             }
 
+            /// All resources that tell about a Master and can't be read.
+            pub fn unreadable(&self) -> Vec<Unreadable> {
+                let mut all = Vec::new();
+                $(self.$field.unreadable(&mut |one| all.push(one));)*
+                all.retain(|one| &*one.id.kind != Master::KIND);
+                all
+            }
+
             /// Whether a kind of target has consumers whose names begin so.
             pub fn is_component(name: &str) -> bool {
                 $((<$kind as Kind>::SENDS && <$kind as Kind>::COMPONENT.replace('-', "_") == name))||*
@@ -197,4 +227,37 @@ registry! {
     status_pushes: StatusPush,
     gerrit_pushes: GerritPush,
     github_statuses: GitHubStatus,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn k02_what_can_not_be_read_is_there_all_the_same() {
+        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
+        let registry = Registry::new(1, &metrics);
+        let mut pushes = registry.http_pushes.writer().unwrap();
+        let push = |name: &str, spec: serde_json::Value| -> DeserializeGuard<HttpPush> {
+            serde_json::from_value(json!({
+                "apiVersion": crds::API_VERSION, "kind": "HttpPush",
+                "metadata": {"namespace": "ci", "name": name}, "spec": spec,
+            }))
+            .unwrap()
+        };
+        let spec = json!({"masterRef": {"name": "main"}, "serverUrl": "https://example.org/"});
+        // A field as a newer operator would have it.
+        let mut newer = spec.clone();
+        newer["masterRef"] = json!(["main"]);
+        for object in [push("old", spec), push("newer", newer)] {
+            pushes.apply_watcher_event(&Event::Apply(object));
+        }
+        let there = registry.unreadable();
+        let names: Vec<&str> = there.iter().map(|one| &*one.id.name).collect();
+        assert_eq!(names, ["newer"]);
+        let consumers = ["ci", "main"].map(|master| there[0].consumer(master));
+        assert_eq!(consumers, ["http_push/newer", "http_push/ci/newer"]);
+    }
 }

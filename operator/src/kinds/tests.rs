@@ -47,6 +47,7 @@ fn master() -> MasterSeen {
         name: "main".to_owned(),
         uid: "0e1f".to_owned(),
         allowed: true,
+        denies: false,
     }
 }
 
@@ -198,4 +199,24 @@ fn a_target_without_a_master_has_no_objects() {
     let settings = settings();
     let mail: MailNotifier = example("minimal", "mailnotifier.yaml");
     assert!(mail.children(&Around::default(), &means(&settings)).unwrap().is_empty());
+}
+
+#[test]
+fn k02_pods_stay_as_many_as_they_are_until_an_autoscaler_says_another_number() {
+    let settings = settings();
+    let pages: WebStatus = example("full", "webstatus.yaml");
+    let scaling = pages.spec.autoscaling.clone().unwrap();
+    let asked = |replicas: Option<u32>| {
+        let around = Around { master: Some(master()), replicas, ..Around::default() };
+        let children = pages.children(&around, &means(&settings)).unwrap();
+        let found = children.into_iter().find(|child| child.kind == ChildKind::Deployment);
+        found.unwrap().body["spec"]["replicas"].as_u64()
+    };
+    let within = scaling.min_replicas + 1;
+    assert!(within < scaling.max_replicas);
+    assert_eq!(asked(Some(within)), Some(within.into()));
+    // After a suspension there are none, and an autoscaler leaves it at that.
+    assert_eq!(asked(Some(0)), Some(scaling.min_replicas.into()));
+    // The number is the autoscaler's.
+    assert_eq!(asked(None), None);
 }

@@ -69,7 +69,11 @@ impl Kind for WebStatus {
         let spec = &self.spec;
         let replicas = match (&spec.autoscaling, spec.suspend) {
             (_, true) => Some(0),
-            (Some(_), false) => None,
+            // A number that is no longer asked for becomes one pod until the autoscaler looks. So what
+            // there is is asked for until it says another.
+            (Some(scaling), false) => {
+                around.replicas.map(|has| has.max(scaling.min_replicas).min(scaling.max_replicas))
+            }
             (None, false) => Some(spec.replicas),
         };
         let pods = TargetPods {

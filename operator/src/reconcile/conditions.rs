@@ -8,7 +8,7 @@ use super::{
     Problem,
     dereference::{Around, Figures},
 };
-use crate::{error::Error, kinds::Kind};
+use crate::{error::Error, kinds::Kind, known::ResourceId};
 use feed::{LossKind, PeerState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use master::StateKind;
@@ -107,11 +107,10 @@ fn phase<K: Kind>(
     applied: &Result<(), Error>,
 ) -> Phase {
     if resource.meta().deletion_timestamp.is_some() {
-        let mut names: Vec<String> = around
-            .targets
-            .iter()
-            .map(|t| format!("{} {}/{}", t.id.kind, t.id.namespace, t.id.name))
-            .collect();
+        let named = |id: &ResourceId| format!("{} {}/{}", id.kind, id.namespace, id.name);
+        let mut names: Vec<String> = around.targets.iter().map(|t| named(&t.id)).collect();
+        let unread = around.unreadable.iter();
+        names.extend(unread.map(|id| named(id) + " (which this operator can't read)"));
         names.sort();
         return Phase::Going(Said::new(
             "False",

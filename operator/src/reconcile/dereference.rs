@@ -7,7 +7,7 @@ use crate::{
     kinds::{Kind, TargetSeen},
     known::{ClassKind, ResourceId, Workload},
 };
-use crds::{Master, SecretKeyRef};
+use crds::{Master, NamespacesFrom, SecretKeyRef};
 use feed::{ConsumerStatus, Report, http::api::Info};
 use kube::ResourceExt as _;
 use serde_json::Value;
@@ -28,12 +28,16 @@ pub(crate) struct Around {
     pub secrets: BTreeMap<String, Option<String>>,
     /// The fields that refer to each.
     pub secret_fields: BTreeMap<String, Vec<String>>,
-    /// For a Master: those that name it.
+    /// For a Master: those that name it, and may.
     pub targets: Vec<TargetSeen>,
+    /// For a Master: those that can't be read, and may name it.
+    pub unreadable: Vec<ResourceId>,
     /// Where people see the builds that it tells about.
     pub pages: Option<String>,
     /// How its pods fare, if it has any.
     pub workload: Option<Workload>,
+    /// How many pods the operator asked for, unless somebody else says it by now.
+    pub replicas: Option<u32>,
     /// Why its pods do not run.
     pub pod_problem: Option<(String, String)>,
     /// What its feed says of it.
@@ -63,6 +67,8 @@ pub(crate) struct MasterSeen {
     pub uid: String,
     /// Whether it allows resources of this namespace.
     pub allowed: bool,
+    /// Whether it is known for sure that it does not.
+    pub denies: bool,
 }
 
 /// What a feed says of a resource.
@@ -78,6 +84,18 @@ pub(crate) struct Figures {
     pub report: Option<Report>,
 }
 
+impl Around {
+    /// Reads how the resource's pods fare. What is applied meanwhile makes it old.
+    pub(super) fn see_pods(&mut self, id: &ResourceId, context: &Context) {
+        self.pod_problem = context.known.pod_problem(id);
+        let children = context.known.of(id);
+        let mut with_pods = children.iter().filter(|child| child.kind.has_pods());
+        let seen = with_pods.find_map(|child| context.known.get(child));
+        self.workload = seen.as_ref().and_then(|seen| seen.workload);
+        self.replicas = seen.and_then(|seen| seen.replicas());
+    }
+}
+
 /// Reads what is around a resource.
 pub(super) fn dereference<K: Kind>(resource: &K, id: &ResourceId, context: &Context) -> Around {
     let namespace = &*id.namespace;
@@ -87,15 +105,9 @@ pub(super) fn dereference<K: Kind>(resource: &K, id: &ResourceId, context: &Cont
         suspended: spec["suspend"].as_bool().unwrap_or_default(),
         wants_route: spec["httpRoute"].is_object(),
         watched: true,
-        pod_problem: context.known.pod_problem(id),
-        workload: context
-            .known
-            .of(id)
-            .iter()
-            .filter(|child| child.kind.has_pods())
-            .find_map(|child| context.known.get(child)?.workload),
         ..Around::default()
     };
+    around.see_pods(id, context);
     around.ingress_wanted = spec["ingress"]["className"].as_str().map(str::to_owned);
     if context.settings.ingress_classes && around.ingress_wanted.is_some() {
         around.ingress_classes = context.known.classes(ClassKind::Ingress);
@@ -131,7 +143,8 @@ pub(super) fn dereference<K: Kind>(resource: &K, id: &ResourceId, context: &Cont
             around.master_namespace = Some(of);
         }
         None => {
-            around.targets = context.targets_of(namespace, &id.name);
+            around.targets = context.allowed_targets_of(namespace, &id.name);
+            around.unreadable = context.unreadable_of(namespace, &id.name);
             around.figures = context.figures(namespace, &id.name).map(|said| said.of(None));
             let storage = &spec["storage"];
             if context.settings.storage_classes && storage["ephemeral"] != true {
@@ -161,12 +174,15 @@ impl FeedFigures {
 fn master(namespace: &str, name: &str, from: &str, context: &Context) -> Option<MasterSeen> {
     let found = context.registry.masters.get(namespace, name)?;
     let master: &Master = found.0.as_ref().ok()?;
-    let labels = context.known.labels_of(from);
+    let allowed = context.allows(master, from);
+    let by_labels = master.spec.allowed_namespaces.from == NamespacesFrom::Selector;
     Some(MasterSeen {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         uid: master.uid()?,
-        allowed: master.spec.allowed_namespaces.allow(namespace, from, &labels),
+        allowed,
+        // Labels that can't be read say nothing.
+        denies: !allowed && (!by_labels || context.known.knows_namespace(from)),
     })
 }
 

@@ -27,7 +27,9 @@ pub(super) async fn settle<K: Kind>(
     let ending = resource.meta().deletion_timestamp.is_some();
     let mut finalizers = resource.finalizers().to_vec();
     match (ending, keeps(resource)) {
-        (true, true) if around.targets.is_empty() => finalizers.retain(|f| f != names::IN_USE),
+        (true, true) if around.targets.is_empty() && around.unreadable.is_empty() => {
+            finalizers.retain(|f| f != names::IN_USE)
+        }
         (false, false) => finalizers.push(names::IN_USE.to_owned()),
         _ => return Ok(false),
     }

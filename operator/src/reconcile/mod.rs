@@ -58,18 +58,23 @@ async fn steps<K: Kind>(resource: &K, context: &Context) -> Result<Action, Error
     if resource.meta().deletion_timestamp.is_some() && !in_use::keeps(resource) {
         return Ok(Action::await_change());
     }
-    let around = dereference::dereference(resource, &id, context);
+    let mut around = dereference::dereference(resource, &id, context);
     if in_use::settle(resource, &around, context).await? {
         return Ok(Action::await_change());
     }
     let means = context.means();
     let problems = validate::validate(resource, &around, &means);
+    let denied = around.master.as_ref().is_some_and(|master| master.denies);
     // What is wrong for good is not applied: what ran before goes on.
-    let applied = if problems.iter().any(|problem| problem.stops) {
+    let applied = if denied {
+        apply::withdraw(resource, &id, context).await
+    } else if problems.iter().any(|problem| problem.stops) {
         Ok(())
     } else {
         let children = resource.children(&around, &means)?;
         apply::apply(resource, &id, children, context).await
     };
+    // Pods of the form before do not make the new one ready.
+    around.see_pods(&id, context);
     status::report(resource, &id, &around, &problems, applied, context).await
 }

@@ -1,11 +1,11 @@
 //! What is not the operator's, and matters all the same: pods, users' Secrets, classes,
 //! namespaces.
 
-use super::{FirstLists, Watch, config, events, failed, own};
+use super::{FirstLists, Watch, config, events, failed, is_refused, own};
 use crate::{
     context::{Context, is_own},
     kinds::Kind as _,
-    known::{ClassKind, PodSeen, ResourceId},
+    known::{ClassKind, Listed, PodSeen, ResourceId},
     names,
 };
 use crds::Master;
@@ -23,12 +23,45 @@ use kube::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+    sync::Arc,
+    time::Instant,
+};
 
 /// Marks the StorageClass that claims without one get.
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 /// Marks the IngressClass that Ingresses without one get.
 const DEFAULT_INGRESS: &str = "ingressclass.kubernetes.io/is-default-class";
+
+/// What lists that are being read held so far, by namespace. What went while a watch was away is in no
+/// list.
+#[derive(Default)]
+struct Lists(HashMap<Option<Arc<str>>, Listed>);
+
+impl Lists {
+    fn note<K: Resource>(&mut self, of: Option<&Arc<str>>, event: &watcher::Result<Event<K>>) {
+        match event {
+            Ok(Event::Init) => {
+                self.0.insert(of.cloned(), Listed::new());
+            }
+            Ok(Event::InitApply(object)) => {
+                let metadata = object.meta();
+                if let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) {
+                    let listed = self.0.entry(of.cloned()).or_default();
+                    listed.insert((namespace.as_str().into(), name.as_str().into()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// All that the list held, which is complete.
+    fn take(&mut self, of: Option<&Arc<str>>) -> Listed {
+        self.0.remove(&of.cloned()).unwrap_or_default()
+    }
+}
 
 /// The pods of resources: why they do not run.
 pub(crate) fn pods(context: &Arc<Context>) -> Watch {
@@ -41,18 +74,25 @@ pub(crate) fn pods(context: &Arc<Context>) -> Watch {
         None => Api::<Pod>::all_with(client.clone(), &resource),
     });
     let context = Arc::clone(context);
+    let mut lists = Lists::default();
     let run = async move {
-        while let Some((_, event)) = events.next().await {
+        while let Some((of, event)) = events.next().await {
+            lists.note(of.as_ref(), &event);
             let (pod, there) = match event {
                 Ok(Event::Apply(pod) | Event::InitApply(pod)) => (pod, true),
                 Ok(Event::Delete(pod)) => (pod, false),
                 Ok(Event::Init) => continue,
                 Ok(Event::InitDone) => {
-                    first.complete();
+                    let listed = lists.take(of.as_ref());
+                    for owner in context.known.keep_only_pods(of.as_deref(), &listed) {
+                        context.registry.poke(&owner);
+                    }
+                    first.complete(of.as_ref());
                     continue;
                 }
                 Err(error) => {
                     failed("Pod", &error, &context);
+                    first.failed("Pod", of.as_ref(), &error, Instant::now());
                     continue;
                 }
             };
@@ -147,18 +187,31 @@ pub(crate) fn secrets(context: &Arc<Context>) -> Watch {
         None => Api::<PartialObjectMeta<Secret>>::all(client.clone()),
     });
     let context = Arc::clone(context);
+    let mut lists = Lists::default();
+    let changed = |namespace: &str, name: &str, context: &Context| {
+        for user in context.users_of_secret(namespace, name) {
+            context.registry.poke_first(&user);
+        }
+    };
     let run = async move {
-        while let Some((_, event)) = events.next().await {
+        while let Some((of, event)) = events.next().await {
+            lists.note(of.as_ref(), &event);
             let (secret, there) = match event {
                 Ok(Event::Apply(secret) | Event::InitApply(secret)) => (secret, true),
                 Ok(Event::Delete(secret)) => (secret, false),
                 Ok(Event::Init) => continue,
                 Ok(Event::InitDone) => {
-                    first.complete();
+                    let listed = lists.take(of.as_ref());
+                    for (namespace, name) in context.known.keep_only_secrets(of.as_deref(), &listed)
+                    {
+                        changed(&namespace, &name, &context);
+                    }
+                    first.complete(of.as_ref());
                     continue;
                 }
                 Err(error) => {
                     failed("Secret", &error, &context);
+                    first.failed("Secret", of.as_ref(), &error, Instant::now());
                     continue;
                 }
             };
@@ -171,9 +224,7 @@ pub(crate) fn secrets(context: &Arc<Context>) -> Watch {
             };
             let version = metadata.resource_version.as_deref().filter(|_| there);
             if context.known.note_secret(namespace, name, version) {
-                for user in context.users_of_secret(namespace, name) {
-                    context.registry.poke_first(&user);
-                }
+                changed(namespace, name, &context);
             }
         }
     };
@@ -237,7 +288,7 @@ where
                 }
             }
             if complete {
-                first.complete();
+                first.complete(None);
                 if context.known.set_classes(kind, classes.clone()) {
                     changed(&context);
                 }
@@ -253,14 +304,24 @@ pub(crate) fn namespaces(context: &Arc<Context>) -> Watch {
     let api = Api::<PartialObjectMeta<Namespace>>::all(context.client.clone());
     let mut events = super::watching(api, &config());
     let context = Arc::clone(context);
+    let mut listed = HashSet::new();
     let run = async move {
         while let Some(event) = events.next().await {
+            if let Ok(Event::InitApply(namespace)) = &event {
+                listed.extend(namespace.metadata.name.clone());
+            }
             let (namespace, there) = match event {
                 Ok(Event::Apply(namespace) | Event::InitApply(namespace)) => (namespace, true),
                 Ok(Event::Delete(namespace)) => (namespace, false),
-                Ok(Event::Init) => continue,
+                Ok(Event::Init) => {
+                    listed.clear();
+                    continue;
+                }
                 Ok(Event::InitDone) => {
-                    first.complete();
+                    for gone in context.known.keep_only_namespaces(&std::mem::take(&mut listed)) {
+                        context.poke_of(&gone);
+                    }
+                    first.complete(None);
                     continue;
                 }
                 Err(error) => {
@@ -272,6 +333,7 @@ pub(crate) fn namespaces(context: &Arc<Context>) -> Watch {
             let labels = there.then(|| namespace.metadata.labels.unwrap_or_default());
             if context.known.note_namespace(&name, labels.as_ref()) && first.is_complete() {
                 context.poke_of(&name);
+                context.poke_masters();
             }
         }
     };
@@ -280,11 +342,7 @@ pub(crate) fn namespaces(context: &Arc<Context>) -> Watch {
 
 /// What is cluster-wide may be out of reach of an operator of some namespaces.
 fn refused(error: &watcher::Error, first: &mut FirstLists, kind: &str, context: &Context) {
-    let code = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(refusal)) => refusal.code,
-        _ => 0,
-    };
-    if code != 403 {
+    if !is_refused(error) {
         return failed(kind, error, context);
     }
     if !first.is_complete() {

@@ -16,6 +16,7 @@ use kube::{
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
 /// Watches a kind of object. Of those with pods the status is of interest, of others the metadata.
@@ -125,7 +126,7 @@ impl Watching {
                 for owner in known.keep_only(self.kind, namespace.as_deref(), &listed) {
                     self.missing(owner).await;
                 }
-                self.first.complete();
+                self.first.complete(namespace.as_ref());
             }
             Err(error) => {
                 if self.kind.is_optional() && not_found(&error) {
@@ -134,6 +135,8 @@ impl Watching {
                     self.context.doubts.note();
                 }
                 failed(self.kind.name(), &error, &self.context);
+                let kind = self.kind.name();
+                self.first.failed(kind, namespace.as_ref(), &error, Instant::now());
             }
         }
     }

@@ -22,11 +22,20 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use std::{fmt::Debug, pin::Pin, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Debug,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::oneshot;
 
 /// Objects of a page of a list: all that is read at once is in memory at once, for each kind.
 const PAGE: u32 = 50;
+
+/// For how long the others wait for a namespace whose list is refused: roles may be on their way.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// Events of a watch, each with the namespace that the watch is of; `None`: all.
 pub(crate) type Events<K> =
@@ -85,21 +94,31 @@ where
 
 /// The first complete lists, one a namespace that is watched.
 pub(crate) struct FirstLists {
-    missing: usize,
+    /// Those that are not complete yet; `None`: that of all namespaces.
+    missing: HashSet<Option<Arc<str>>>,
+    /// Since when lists are refused.
+    refused: HashMap<Arc<str>, Instant>,
     done: Option<oneshot::Sender<()>>,
 }
 
 impl FirstLists {
     /// Of the namespaces of the settings.
     pub fn new(settings: &Settings) -> (Self, oneshot::Receiver<()>) {
-        let (done, seen) = oneshot::channel();
-        (Self { missing: settings.namespaces.len().max(1), done: Some(done) }, seen)
+        if settings.namespaces.is_empty() {
+            return Self::one();
+        }
+        let namespaces = settings.namespaces.iter();
+        Self::of(namespaces.map(|namespace| Some(Arc::from(&**namespace))).collect())
     }
 
     /// Of one list.
     pub fn one() -> (Self, oneshot::Receiver<()>) {
+        Self::of([None].into())
+    }
+
+    fn of(missing: HashSet<Option<Arc<str>>>) -> (Self, oneshot::Receiver<()>) {
         let (done, seen) = oneshot::channel();
-        (Self { missing: 1, done: Some(done) }, seen)
+        (Self { missing, refused: HashMap::new(), done: Some(done) }, seen)
     }
 
     /// Whether all were read once.
@@ -107,10 +126,10 @@ impl FirstLists {
         self.done.is_none()
     }
 
-    /// One more is complete.
-    pub fn complete(&mut self) {
-        self.missing = self.missing.saturating_sub(1);
-        if self.missing == 0
+    /// That of a namespace is complete.
+    pub fn complete(&mut self, namespace: Option<&Arc<str>>) {
+        self.missing.remove(&namespace.cloned());
+        if self.missing.is_empty()
             && let Some(done) = self.done.take()
         {
             // Nobody waits for a watch that began late.
@@ -120,13 +139,76 @@ impl FirstLists {
 
     /// What can't be listed is not waited for.
     pub fn give_up(&mut self) {
-        self.missing = 0;
-        self.complete();
+        self.missing.clear();
+        self.complete(None);
     }
+
+    /// A list failed. That of one namespace which goes on being refused keeps the others waiting no
+    /// longer; it is tried again all the same.
+    pub fn failed(
+        &mut self,
+        kind: &str,
+        namespace: Option<&Arc<str>>,
+        error: &watcher::Error,
+        now: Instant,
+    ) {
+        let Some(namespace) = namespace.filter(|_| !self.is_complete()) else { return };
+        if !is_refused(error) || !self.missing.contains(&Some(Arc::clone(namespace))) {
+            return;
+        }
+        let since = *self.refused.entry(Arc::clone(namespace)).or_insert(now);
+        if now.duration_since(since) >= REFUSED {
+            tracing::warn!(
+                kind,
+                %namespace,
+                "they may not be listed in this namespace: what is there is not acted upon until \
+                 the operator may; see the chart's watchNamespaces"
+            );
+            self.complete(Some(namespace));
+        }
+    }
+}
+
+/// Whether an API server answered that a list is not allowed.
+fn is_refused(error: &watcher::Error) -> bool {
+    let refused = |error: &kube::Error| matches!(error, kube::Error::Api(said) if said.code == 403);
+    matches!(error, watcher::Error::InitialListFailed(error) if refused(error))
 }
 
 /// A watch broke off.
 pub(crate) fn failed(kind: &str, error: &watcher::Error, context: &Context) {
     context.metrics.watch_failed(kind);
     tracing::warn!(kind, "the watch broke off and begins anew: {error}");
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use kube::core::Status;
+
+    #[test]
+    fn k09_a_namespace_that_is_refused_keeps_the_others_waiting_for_some_seconds() {
+        let mut settings = Settings::new("image");
+        settings.namespaces = ["a", "b", "c"].map(str::to_owned).into();
+        let (mut first, mut seen) = FirstLists::new(&settings);
+        let [a, b, c] = ["a", "b", "c"].map(Arc::<str>::from);
+        let failed = |code| {
+            let said = Status { code, ..Status::default() };
+            watcher::Error::InitialListFailed(kube::Error::Api(Box::new(said)))
+        };
+        let begin = Instant::now();
+        // The list of one namespace, read twice, is not that of another.
+        first.complete(Some(&a));
+        first.complete(Some(&a));
+        first.complete(Some(&b));
+        first.failed("Pod", Some(&c), &failed(403), begin);
+        first.failed("Pod", Some(&c), &failed(403), begin + REFUSED / 2);
+        // What may pass by itself is waited for.
+        first.failed("Pod", Some(&c), &failed(500), begin + 2 * REFUSED);
+        assert!(!first.is_complete() && seen.try_recv().is_err());
+        first.failed("Pod", Some(&c), &failed(403), begin + REFUSED);
+        assert!(first.is_complete());
+        seen.try_recv().unwrap();
+    }
 }

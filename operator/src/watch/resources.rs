@@ -19,6 +19,7 @@ use kube::{
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
 /// Where `kubectl apply` keeps the whole manifest once more.
@@ -44,6 +45,7 @@ pub(crate) fn resources<K: Kind>(
                 Ok(event) => event,
                 Err(error) => {
                     failed(K::KIND, &error, &context);
+                    first.failed(K::KIND, namespace.as_ref(), &error, Instant::now());
                     continue;
                 }
             };
@@ -55,7 +57,7 @@ pub(crate) fn resources<K: Kind>(
             let listed = matches!(event, Event::Init | Event::InitApply(_) | Event::InitDone);
             let done = matches!(event, Event::InitDone);
             let store = &entry(&context.registry).store;
-            for event in lists.told(namespace, event, store) {
+            for event in lists.told(namespace.clone(), event, store) {
                 let before = match &event {
                     Event::Apply(object) if !listed => store.get(&ObjectRef::from_obj(object)),
                     _ => None,
@@ -85,7 +87,7 @@ pub(crate) fn resources<K: Kind>(
             if done && first.is_complete() {
                 context.poke_all();
             } else if done {
-                first.complete();
+                first.complete(namespace.as_ref());
             }
         }
     };
@@ -163,6 +165,10 @@ fn changed<K: Kind>(
 ) {
     context.registry.poke_first(&id_of::<K>(object));
     let (namespace, name) = key_of(object);
+    // Which Master waits for one that can't be read is not known.
+    if object.0.is_err() || before.is_some_and(|before| before.0.is_err()) {
+        context.poke_masters();
+    }
     let Ok(resource) = &object.0 else { return };
     match master_of(resource) {
         None => {
