@@ -28,7 +28,7 @@ pub(super) async fn settle<K: Kind>(
     let mut finalizers = resource.finalizers().to_vec();
     match (ending, keeps(resource)) {
         (true, true) if around.targets.is_empty() && around.unreadable.is_empty() => {
-            finalizers.retain(|f| f != names::IN_USE)
+            finalizers.retain(|f| f != names::IN_USE);
         }
         (false, false) => finalizers.push(names::IN_USE.to_owned()),
         _ => return Ok(false),
