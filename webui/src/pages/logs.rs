@@ -94,7 +94,8 @@ async fn try_page(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response,
     let first = app.ask(uri, headers, |ask| ask.query.one("first").map(str::to_owned));
     let bad = matches!(step.outcome, Some(Outcome::Failure | Outcome::Exception));
     let (window, (begun, first_error)) = if log.complete {
-        let window = Window::new(first.as_deref(), PAGE, log.lines).map_err(bad_window)?;
+        let window =
+            Window::new(first.as_deref(), PAGE, log.lines).map_err(|error| bad_window(&error))?;
         (window, begin(&named, window, Some(if bad { AHEAD } else { 1 })).await?)
     } else {
         written(&named, first.as_deref()).await?
@@ -109,7 +110,7 @@ async fn try_page(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Response,
     Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(body)).into_response())
 }
 
-fn bad_window(error: BadWindow) -> PageError {
+fn bad_window(error: &BadWindow) -> PageError {
     PageError::new(400, "Bad argument", error.to_string())
 }
 
@@ -119,11 +120,12 @@ type Begun = (Vec<LogChunk>, Option<u64>);
 /// The window of a log that is still written, and all its lines. The view hears late how many
 /// there are, so they are read until no more come; the page says at its beginning where it ends.
 async fn written(named: &Named, first: Option<&str>) -> Result<(Window, Begun), PageError> {
-    let mut window = Window::open(first, PAGE).map_err(bad_window)?;
+    let mut window = Window::open(first, PAGE).map_err(|error| bad_window(&error))?;
     let mut begun = begin(named, window, None).await?;
     if begun.0.is_empty() && window.first > 1 {
         // Beyond the end: the last page that is known of.
-        let known = Window::new(first, PAGE, named.log().lines).map_err(bad_window)?;
+        let known =
+            Window::new(first, PAGE, named.log().lines).map_err(|error| bad_window(&error))?;
         window = Window { last: known.first.saturating_add(PAGE - 1), ..known };
         begun = begin(named, window, None).await?;
     }
