@@ -127,7 +127,6 @@ fn m09_extra_headers_are_filled_in_and_none_replaces_the_mails_own() {
         "sUBJECT": "mine",
         "References": "<mine@example.org>",
         "In-Reply-To": "<mine@example.org>",
-        "List-Id": "mine",
         "no header": "x",
     } });
     let mail = text(&more, &finished("failure"));

@@ -42,7 +42,7 @@ pub fn own(notifier: &str, from: &Mailbox) -> [HeaderValue; 2] {
 }
 
 /// Headers that are the mail's own business.
-const OWN: [&str; 15] = [
+const OWN: [&str; 14] = [
     "from",
     "to",
     "cc",
@@ -54,7 +54,6 @@ const OWN: [&str; 15] = [
     "content-transfer-encoding",
     "content-disposition",
     "auto-submitted",
-    "list-id",
     "references",
     "in-reply-to",
     "subject",
