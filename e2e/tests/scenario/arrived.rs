@@ -127,12 +127,24 @@ pub fn statuses(world: &World, allowed: usize) -> BTreeMap<(String, String), Vec
 pub async fn reviews(world: &World, tag: &str, allowed: usize) -> BTreeSet<(String, String)> {
     let mut came = Vec::new();
     for change in &world.changes {
+        let mut texts: Vec<String> = Vec::new();
         for text in messages(world, change, tag).await {
+            // Gerrit does not say again a vote that stands: a repetition is its first message without.
+            let first = texts.iter().find(|first| is_voted(first, &text)).cloned();
+            texts.push(first.unwrap_or(text));
+        }
+        for text in texts {
             // Gerrit keeps no identity beside the text, which names the build.
             came.push(((change.revision.clone(), text), ()));
         }
     }
     once(tag, came, allowed)
+}
+
+/// Whether a message is this text with a vote before it.
+fn is_voted(message: &str, text: &str) -> bool {
+    let rest = message.strip_suffix(text).and_then(|vote| vote.strip_prefix("Verified"));
+    matches!(rest, Some("+1 " | "-1 "))
 }
 
 async fn messages(world: &World, change: &Change, tag: &str) -> Vec<String> {
