@@ -79,7 +79,10 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
         let mut command = cargo(&cache);
         // Of the workspace: so what `cargo xtask test` has built is used.
         // One room's failure does not hide another's.
-        command.args(["test", "--workspace", "--no-fail-fast"]).args(*tests).envs(variables.iter().copied());
+        command
+            .args(["test", "--workspace", "--no-fail-fast"])
+            .args(*tests)
+            .envs(variables.iter().copied());
         if command.env(variable, seed.to_string()).status().is_ok_and(|status| status.success()) {
             done += 1;
             fs::write(&state, done.to_string())
