@@ -2,8 +2,8 @@
 //!
 //! A [`Budget`] is a set of [`Limit`]s: so many in any span of a period, several at once, or so
 //! many for each key. Whoever wants to send spends a [`Cost`] first, and waits for its turn: those
-//! that want the same limit go in the order in which they came. What the peer says itself lowers
-//! the budget ([`Budget::told`], [`Budget::hold`]), never raises it.
+//! that want the same limit go in the order in which they came. A peer that asks
+//! for patience holds all of them up ([`Budget::hold`]).
 //!
 //! ```
 //! use delivery::budget::{Budget, Cost, Limit};
