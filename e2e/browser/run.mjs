@@ -50,6 +50,30 @@ try {
     page.on('response', (response) => { if (response.status() >= 400) fault(`${response.status()} ${response.url()}`); });
     contexts.push([name, page]);
   }
+  const visit = async (page, look, url) => {
+    const kind = like(url);
+    const answer = await page.goto(url.href, { waitUntil: 'load', timeout: 30000 });
+    opened += 1;
+    if (!(answer.headers()['content-type'] ?? '').startsWith('text/html')) return;
+    const found = await new AxeBuilder({ page }).setLegacyMode(true).analyze();
+    for (const { id, nodes } of found.violations) fault(`axe ${id}: ${nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(' | ')}`);
+    if (look === 'phone') {
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      if (wide > 1) fault(`${wide} px wider than the screen`);
+    }
+    if (seen.get(kind) === 1) {
+      const file = kind.replaceAll('/', '_').replaceAll(/[^\w.*=&?-]/g, '').replaceAll('*', 'x').replaceAll('?', '-') || '_';
+      await page.screenshot({ path: path.join(shots, `${file}-${look}.png`) });
+    }
+    if (look !== 'light') return;
+    for (const href of await page.$$eval('a[href]', (links) => links.map((a) => a.href))) {
+      const next = new URL(href);
+      next.hash = '';
+      if (next.origin !== base.origin || other(next) || listed.has(next.href)) continue;
+      listed.add(next.href);
+      queue.push(next);
+    }
+  };
   while (queue.length) {
     const url = queue.shift();
     const kind = like(url);
@@ -61,28 +85,11 @@ try {
       if (count > 0 && look !== 'light') continue;
       fault = (what) => faults.push({ page: url.pathname + url.search, look, what });
       try {
-        const answer = await page.goto(url.href, { waitUntil: 'load', timeout: 30000 });
-        opened += 1;
-        if (!(answer.headers()['content-type'] ?? '').startsWith('text/html')) continue;
-        const found = await new AxeBuilder({ page }).setLegacyMode(true).analyze();
-        for (const { id, nodes } of found.violations) fault(`axe ${id}: ${nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(' | ')}`);
-        if (look === 'phone') {
-          const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-          if (wide > 1) fault(`${wide} px wider than the screen`);
-        }
-        if (count === 0) {
-          const file = kind.replaceAll('/', '_').replaceAll(/[^\w.*=&?-]/g, '').replaceAll('*', 'x').replaceAll('?', '-') || '_';
-          await page.screenshot({ path: path.join(shots, `${file}-${look}.png`) });
-        }
-        if (look === 'light') {
-          for (const href of await page.$$eval('a[href]', (links) => links.map((a) => a.href))) {
-            const next = new URL(href);
-            next.hash = '';
-            if (next.origin !== base.origin || other(next) || listed.has(next.href)) continue;
-            listed.add(next.href);
-            queue.push(next);
-          }
-        }
+        await visit(page, look, url).catch((error) => {
+          // A waterfall that parts can't mend is loaded again by its script: once, not twice in a row.
+          if (!/Execution context was destroyed/.test(error.message)) throw error;
+          return visit(page, look, url);
+        });
       } catch (error) {
         fault(`does not open: ${error.message.split('\n')[0]}`);
       }

@@ -46,10 +46,20 @@ impl Process {
     /// SIGTERM, and waits for the end; after `patience` the test fails.
     pub async fn end(&mut self, patience: Duration) -> ExitStatus {
         self.signal(Signal::TERM);
-        wait_until("a process ends after SIGTERM", patience, async || {
-            self.child.try_wait().unwrap()
-        })
-        .await
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            assert!(
+                begin.elapsed() < patience,
+                "no end {} s after SIGTERM; {} holds: {}",
+                patience.as_secs(),
+                self.output.display(),
+                self.printed()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Its number.

@@ -4,7 +4,7 @@
 //! it asks for updates (`since`); the browser repeats the newest one (`Last-Event-ID`) when it
 //! connects again. So the server keeps nothing about its readers but their last edge.
 
-use super::{Picked, layout::Rows, pick, write::Writer};
+use super::{Picked, pick, write::Writer};
 use crate::{Ask, PageError};
 use model::{BuilderId, Timestamp};
 use sha2::{Digest, Sha256};
@@ -27,11 +27,6 @@ pub struct Update {
     pub stale: bool,
 }
 
-/// The lower edge of what may still change.
-pub(super) fn edge(rows: &Rows) -> Timestamp {
-    rows.bodies.first().map_or(rows.bottom, |body| body.bottom)
-}
-
 /// Names builders as columns in their order. Rows fit only a page that has the same ones.
 pub(super) fn columns(builders: impl IntoIterator<Item = BuilderId>) -> String {
     let mut digest = Sha256::new();
@@ -49,7 +44,7 @@ pub fn update(ask: &Ask<'_>, since: Timestamp, seen: Timestamp) -> Result<Update
     let Picked { args, rows, columns, head, ids } = pick(ask, None)?;
     let writer =
         Writer { root: "", now: ask.now, compact: args.compact, columns, new_since: Some(seen) };
-    let edge = edge(&rows).max(since);
+    let edge = rows.edge.max(since);
     let ids = self::columns(ids);
     let mut update = Update { head, edge, columns: ids, ..Update::default() };
     for (i, body) in rows.bodies.iter().enumerate().filter(|(_, body)| body.top > since) {

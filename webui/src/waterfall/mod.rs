@@ -125,7 +125,7 @@ fn made_of(ask: &Ask<'_>, older: Option<&Older>) -> Result<Waterfall, PageError>
         .then(|| format!("waterfall{}", ask.query.changed(drop, &[("last_time", &last_time)])));
     let newer = (!args.is_live()).then(|| format!("waterfall{}", ask.query.changed(drop, &[])));
     let names: Vec<String> = ask.builders().map(|b| b.name().to_owned()).collect();
-    let edge = live::edge(&rows);
+    let edge = rows.edge;
     let stream = args.is_live().then(|| {
         let (edge, ids) = (edge.0.to_string(), live::columns(ids));
         let own = [("since", edge.as_str()), ("columns", ids.as_str())];

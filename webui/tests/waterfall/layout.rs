@@ -154,3 +154,77 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_page_of_few_rows_holds_a_minute_of_many_builds_whole() {
+    let view = testing::view(
+        vec![builder(1, None, &[])],
+        (1..=30).filter_map(|n| known(NOW.0, 1, n, (n as i64 - 300, 1, 0))).collect(),
+        vec![],
+    );
+    let builds = view.builders().flat_map(|b| b.builds().cloned()).collect();
+    let columns = vec![Column { builds, events: vec![] }];
+    for top in [NOW, Timestamp(NOW.0 - 240)] {
+        let rows = layout(&Input { top, rows: 10, columns: columns.clone(), ..Input::default() });
+        let shown = rows.bodies.iter().flat_map(|b| &b.rows).map(|row| match row {
+            Row::Span { cells, .. } => cells.iter().filter(|c| c.build.is_some()).count(),
+            _ => 0,
+        });
+        assert_eq!(shown.sum::<usize>(), 30);
+    }
+}
+
+/// Seconds until a build's beginning, or its end, is known.
+const LATEST: i64 = 120;
+
+/// A build as it is known at a moment, if it is.
+fn known(
+    at: i64,
+    of: u64,
+    number: u64,
+    (start, lasts, late): (i64, i64, i64),
+) -> Option<model::Build> {
+    let mut known = build(of, number, 0, 1, Outcome::Success);
+    let start = NOW.0 + start;
+    known.started_at = Timestamp(start);
+    known.complete_at = Some(Timestamp(start + lasts)).filter(|end| end.0 + late <= at);
+    if known.complete_at.is_none() {
+        known.outcome = None;
+    }
+    (start + late <= at).then_some(known)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn what_lies_below_the_live_rows_stays_however_late_and_fast_builds_are(
+        builds in prop::collection::vec(
+            prop::collection::vec((0_i64..1500, 0_i64..400, 0..LATEST), 0..60), 1..4),
+        step in 15_i64..90,
+    ) {
+        let mut builds = builds;
+        builds.iter_mut().for_each(|column| column.sort_unstable());
+        let builders = |count: usize| (1..=count as u64).map(|n| builder(n, None, &[])).collect();
+        let (mut edge, mut below) = (Timestamp(0), "[]".to_owned());
+        for now in (NOW.0..NOW.0 + 2400).step_by(step as usize) {
+            let all = builds.iter().enumerate().flat_map(|(of, column)| {
+                let builds = column.iter().enumerate();
+                builds.filter_map(move |(n, b)| known(now, of as u64 + 1, n as u64 + 1, *b))
+            });
+            let view = testing::view(builders(builds.len()), all.collect(), vec![]);
+            let column = |b: &webui::view::BuilderView| Column { builds: b.builds().cloned().collect(), events: vec![] };
+            let columns: Vec<Column> = view.builders().map(column).collect();
+            let input = Input { top: Timestamp(now), since: Timestamp(0), rows: 5000, columns, changes: vec![] };
+            let rows = layout(&input);
+            grid(&rows, builds.len());
+            let text = |bodies: &[&webui::waterfall::layout::Body]| format!("{bodies:?}");
+            let old: Vec<_> = rows.bodies.iter().filter(|b| b.top <= edge).collect();
+            prop_assert_eq!(text(&old), below);
+            for body in rows.bodies.iter().filter(|b| b.top > edge) {
+                prop_assert!(body.bottom >= edge, "a body crosses the edge {edge:?}: {body:?}");
+            }
+            edge = edge.max(rows.edge);
+            below = text(&rows.bodies.iter().filter(|b| b.top <= edge).collect::<Vec<_>>());
+        }
+    }
+}

@@ -13,7 +13,7 @@ mod table;
 
 use crate::view::{BuildRow, Name};
 use model::{Change, Timestamp};
-use plan::{Plan, at, down};
+use plan::{LATE, Plan, down, up};
 use std::sync::Arc;
 use table::{Table, lines};
 
@@ -46,6 +46,8 @@ pub struct Column {
 pub struct Rows {
     /// Parts that no build crosses. All but the first are final.
     pub bodies: Vec<Body>,
+    /// The lower edge of what may still change.
+    pub edge: Timestamp,
     /// The lower edge: the next page's `last_time`.
     pub bottom: Timestamp,
     /// Whether the input holds more, below the lower edge.
@@ -132,13 +134,16 @@ pub struct Cell {
 
 /// Lays out a waterfall.
 pub fn layout(input: &Input) -> Rows {
-    let since = down(input.since);
+    let since = down(input.since.0);
     let mut plan = Plan::new(input, since);
     let mut full = false;
     let mut bottom = plan.marks.last().copied().unwrap_or(since).max(since);
     if plan.marks.len() > input.rows + 1
-        && let Some(cut) = plan.marks.get(input.rows.max(1)).copied()
+        && let Some(last) = plan.marks.get(input.rows.max(1)).copied()
     {
+        // Pages meet at full minutes. None is empty, so a minute of many builds stays whole.
+        let newest = plan.ends.last().copied().unwrap_or(plan.top);
+        let cut = if up(last) < newest { up(last) } else { down(last) };
         plan = Plan::new(input, cut);
         plan.more = true;
         full = true;
@@ -146,5 +151,7 @@ pub fn layout(input: &Input) -> Rows {
     }
     let lines = lines(&plan);
     let bodies = Table::new(&plan, &lines).bodies();
-    Rows { bodies, bottom: at(bottom), more: plan.more, full }
+    let live = bodies.first().map_or(Timestamp(bottom), |body| body.bottom);
+    let edge = live.min(Timestamp(plan.top.saturating_sub(LATE)));
+    Rows { bodies, edge, bottom: Timestamp(bottom), more: plan.more, full }
 }

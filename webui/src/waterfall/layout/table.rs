@@ -2,8 +2,9 @@
 
 use super::{
     Body, Cell, ChangesCell, Row, TimeCell,
-    plan::{DAY, HOUR, Minute, Placed, Plan, QUARTER, at},
+    plan::{DAY, HOUR, LATE, MINUTE, Placed, Plan, QUARTER, Seconds},
 };
+use model::Timestamp;
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Kind {
@@ -15,8 +16,8 @@ pub(super) enum Kind {
 #[derive(Clone, Copy)]
 pub(super) struct Line {
     kind: Kind,
-    top: Minute,
-    bottom: Minute,
+    top: Seconds,
+    bottom: Seconds,
 }
 
 /// The rows without their cells.
@@ -131,12 +132,14 @@ impl<'a> Table<'a> {
             let line = self.lines[row];
             let cells = std::mem::take(&mut self.cells[row]);
             let done = match line.kind {
-                Kind::Quiet => {
-                    Row::Quiet { top: at(line.top), bottom: at(line.bottom), last: row == 0 }
-                }
-                Kind::Day => Row::Day { day: at(line.top - 1), cells },
+                Kind::Quiet => Row::Quiet {
+                    top: Timestamp(line.top),
+                    bottom: Timestamp(line.bottom),
+                    last: row == 0,
+                },
+                Kind::Day => Row::Day { day: Timestamp(line.top - 1), cells },
                 Kind::Span => {
-                    let minutes = line.top - line.bottom;
+                    let lasts = line.top - line.bottom;
                     let limits = [1, 3, 7, 15, 30];
                     let time = (row >= time_until).then(|| {
                         let rows = self.run(row, |l| l.top % QUARTER != 0);
@@ -144,7 +147,7 @@ impl<'a> Table<'a> {
                         // Where a body was cut is of no interest to readers.
                         let first = row == 0 || self.lines[row - 1].kind != Kind::Span;
                         let shown = first || line.top % QUARTER == 0;
-                        TimeCell { rows, label: shown.then(|| at(line.top)) }
+                        TimeCell { rows, label: shown.then_some(Timestamp(line.top)) }
                     });
                     let changes = (row >= changes_until).then(|| {
                         let arrived = |l: Line| self.plan.changes.contains_key(&l.top);
@@ -153,19 +156,20 @@ impl<'a> Table<'a> {
                         let changes = self.plan.changes.get(&line.top).cloned();
                         ChangesCell { rows, changes: changes.unwrap_or_default() }
                     });
-                    let height = limits.iter().position(|limit| minutes <= *limit).unwrap_or(5);
+                    let height =
+                        limits.iter().position(|limit| lasts <= limit * MINUTE).unwrap_or(5);
                     let hour = line.top % HOUR == 0;
                     Row::Span { height: height as u8 + 1, hour, time, changes, cells }
                 }
             };
             match bodies.last_mut() {
                 Some(body) if !self.cut[row] => {
-                    body.bottom = at(line.bottom);
+                    body.bottom = Timestamp(line.bottom);
                     body.rows.push(done);
                 }
                 _ => bodies.push(Body {
-                    top: at(line.top),
-                    bottom: at(line.bottom),
+                    top: Timestamp(line.top),
+                    bottom: Timestamp(line.bottom),
                     rows: vec![done],
                 }),
             }
@@ -196,16 +200,19 @@ fn rows_of(column: &[Placed], lines: &[Line]) -> Vec<(usize, usize)> {
 }
 
 /// Where bodies begin: round quiet rows, and at the lowest instant of each hour at which
-/// something ended and nothing ran on.
+/// something ended and nothing ran on. The newest minutes are left whole: a build is known some
+/// seconds after it began.
 fn cuts(plan: &Plan, lines: &[Line], places: &[Vec<(usize, usize)>]) -> Vec<bool> {
     let mut crossing = vec![0_i32; lines.len() + 1];
-    for &(first, end) in places.iter().flatten() {
-        crossing[first + 1] += 1;
+    for (placed, &(_, end)) in plan.columns.iter().flatten().zip(places.iter().flatten()) {
+        // Its box may end where a newer one begins, but says how it ended only later.
+        let crossed = lines.partition_point(|line| line.top >= placed.ran);
+        crossing[crossed.min(end)] += 1;
         crossing[end] -= 1;
     }
     let mut cut = vec![false; lines.len()];
     let mut running = 0;
-    let mut lowest: Option<(Minute, usize)> = None;
+    let mut lowest: Option<(Seconds, usize)> = None;
     for row in 0..lines.len() {
         running += crossing[row];
         if row == 0 {
@@ -217,6 +224,7 @@ fn cuts(plan: &Plan, lines: &[Line], places: &[Vec<(usize, usize)>]) -> Vec<bool
             cut[row] = true;
         } else if running == 0
             && above.kind != Kind::Day
+            && line.top <= plan.top - LATE
             && plan.ends.binary_search(&line.top).is_ok()
         {
             let hour = line.top.div_euclid(HOUR);
