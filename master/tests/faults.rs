@@ -240,8 +240,22 @@ async fn what_a_frame_told_of_a_worker_is_newer_than_a_list_that_was_asked_for_b
 
 #[tokio::test]
 async fn one_row_that_cannot_be_read_does_not_hold_up_the_others() {
+    one_row_is(Reply::Raw("500 Internal Server Error", "", "{}")).await;
+}
+
+#[tokio::test]
+async fn one_row_that_never_comes_does_not_hold_up_the_others() {
+    one_row_is(Reply::Hang).await;
+}
+
+#[tokio::test]
+async fn one_row_that_is_no_json_does_not_hold_up_the_others() {
+    one_row_is(Reply::Raw("200 OK", "", r#"{"changes": [NaN]}"#)).await;
+}
+
+/// A build of whose details one answer is as this; all others are as they should be.
+async fn one_row_is(broken: Reply) {
     let fake = Fake::start(Socket::Good).await;
-    let broken = Reply::Raw("500 Internal Server Error", "", "{}");
     fake.reply("/api/v2/builds/1/changes", broken);
     let row = json!({"buildid": 1, "number": 1, "builderid": 1, "buildrequestid": 1, "complete": true,
         "complete_at": 9, "started_at": 5, "results": 2, "properties": {}});
@@ -267,6 +281,7 @@ async fn one_row_that_cannot_be_read_does_not_hold_up_the_others() {
     let completed = |e: &Event| matches!(e, Event::BuildsetCompleted { buildset } if buildset.outcome == Some(Outcome::Failure));
     journal.until("its buildset, left open", |s| s.events.iter().any(completed)).await;
     run.stop().await;
+    assert_eq!(fake.times_asked("GET /ws"), 1, "the connection was kept");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 //! format that is higher than its own.
 
 use crate::{CatchUp, DeadLetter, Gap, JournalLost, StoreError, consumer::ledger::Ledger};
-use model::{Highest, Record, World};
+use model::{Highest, Record, Waiting, World};
 use redb::{ReadTransaction, TableDefinition, TableHandle as _, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -70,6 +70,7 @@ pub(crate) struct WorldMeta {
     pub buildbot_url: String,
     pub version: String,
     pub highest: Highest,
+    pub waiting: Waiting,
 }
 
 impl WorldMeta {
@@ -80,6 +81,7 @@ impl WorldMeta {
             buildbot_url: world.buildbot_url.clone(),
             version: world.version.clone(),
             highest: world.highest,
+            waiting: world.waiting.clone(),
         }
     }
 }
