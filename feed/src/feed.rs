@@ -92,6 +92,12 @@ impl Drop for Inner {
 }
 
 impl Feed {
+    /// What its parts share.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
     /// Opens or makes the journal in `dir`. Reads a few rows, whatever the journal's size.
     ///
     /// # Errors

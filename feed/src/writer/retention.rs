@@ -36,6 +36,7 @@ impl Plan {
 impl Writer {
     /// Drops a step's worth; true if there is more.
     pub(super) fn maintain(&mut self) -> Result<bool, StoreError> {
+        self.agree()?;
         self.forget_the_gone()?;
         let rows: Vec<ConsumerRow> =
             self.shared.consumers().values().map(|core| core.lock().row.clone()).collect();
