@@ -4,7 +4,7 @@ mod paging;
 mod reads;
 pub(crate) mod session;
 
-pub(crate) use paging::PAGE;
+pub(crate) use paging::{Cursor, PAGE};
 
 use crate::{ClientError, LogChunk, LogSource, Metrics, Settings, Watch, WatchGuard};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};

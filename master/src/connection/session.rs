@@ -171,11 +171,13 @@ impl<'a, S: Sink> Session<'a, S> {
     async fn same_database(&self) -> Result<bool, ClientError> {
         let newest = self.fingerprints.iter().map(|f| f.build).max();
         for known in &self.fingerprints {
-            match self.client.fingerprint(known.build).await? {
-                Some(found) if found != *known => return Ok(false),
+            match self.client.fingerprint(known.build).await {
+                Ok(Some(found)) if found != *known => return Ok(false),
                 // Old builds may be cleaned away; the newest may not.
-                None if Some(known.build) == newest => return Ok(false),
-                _ => {}
+                Ok(None) if Some(known.build) == newest => return Ok(false),
+                // What it is cannot be told, so not that it is another.
+                Err(ClientError::Garbage(_) | ClientError::TooLarge { .. }) | Ok(_) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(true)
