@@ -240,7 +240,7 @@ impl Feed {
 
     /// At most `limit` lines of a log from line `first` on, from the cache on disk or from the
     /// master. Fewer at the end of the log, after 10 000 lines and after about 4 MB (at least one,
-    /// if there is one).
+    /// if there is one; of one that is longer the end is left out).
     ///
     /// # Errors
     /// [`LogError`].

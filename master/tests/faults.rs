@@ -8,8 +8,8 @@ mod fake;
 mod support;
 
 use fake::{Fake, Reply, Socket};
-use master::{Fingerprint, Login, Settings, StateKind, run};
-use model::{BuildId, Event, Outcome, RequestId, Timestamp};
+use master::{Client, Fingerprint, LogSource as _, Login, Settings, StateKind, run};
+use model::{BuildId, Event, LogId, Outcome, RequestId, Timestamp};
 use serde_json::json;
 use std::time::Duration;
 use support::Memory;
@@ -346,6 +346,18 @@ async fn rows_that_are_not_as_documented_are_left_out_and_the_others_come() {
     assert_eq!(changes(&store), [1, 5]);
     assert!(store.world.builders.keys().map(|id| id.0).eq([2]));
     assert!(store.world.workers.keys().map(|id| id.0).eq([1]));
+}
+
+#[tokio::test]
+async fn an_answer_with_lines_of_a_log_is_bounded_however_long_they_are() {
+    let fake = Fake::start(Socket::Good).await;
+    let lines = (0..100).map(|n| format!("o{n} {}", "x".repeat(1 << 20))).collect();
+    fake.reply("/api/v2/logs/7/contents", Reply::Lines(lines));
+    let mut settings = settings(&fake);
+    settings.timeout = Duration::from_secs(30);
+    let client = Client::new(&settings).unwrap();
+    let chunk = client.lines(LogId(7), 3, 100).await.unwrap();
+    assert!(chunk.text.starts_with("o3 x") && chunk.text.len() <= 8 << 20, "{}", chunk.text.len());
 }
 
 #[tokio::test]
