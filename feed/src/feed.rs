@@ -3,7 +3,9 @@
 use crate::{
     BuildQuery, CatchUp, Consumer, ConsumerError, ConsumerOptions, ConsumerStatus, Counts,
     Follower, Ingest, LogError, LogWatch, LossKind, Metrics, OpenError, Options, Parked, ReadError,
-    ReaderStatus, Report, Snapshot, SnapshotLimits, StoreError, User, consumer,
+    ReaderStatus, Report, Snapshot, SnapshotLimits, StoreError, User,
+    clock::Clock,
+    consumer,
     logs::LogCache,
     publish::Publisher,
     query,
@@ -113,6 +115,7 @@ impl Feed {
             text: error.to_string(),
         };
         let consumers = store.read(consumer::load::all).map_err(failed)?;
+        let newest_ms = store.read(query::newest_ms).map_err(failed)?;
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             store,
@@ -124,6 +127,7 @@ impl Feed {
             state: watch::Sender::new(MasterState::default()),
             consumers: Mutex::new(consumers),
             metrics: options.metrics.clone(),
+            clock: Clock::new(newest_ms),
             ingest: AtomicU64::new(0),
             reports: Reports::default(),
             lost,

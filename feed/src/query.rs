@@ -146,6 +146,11 @@ fn world(transaction: &ReadTransaction) -> Result<World, StoreError> {
     Ok(world)
 }
 
+/// When the newest record was journaled.
+pub(crate) fn newest_ms(transaction: &ReadTransaction) -> Result<Option<i64>, StoreError> {
+    Ok(transaction.open_table(tables::RECORDS)?.last()?.map(|(_, row)| row.value().0))
+}
+
 /// See [`crate::Feed::snapshot`].
 pub(crate) fn snapshot(
     transaction: &ReadTransaction,

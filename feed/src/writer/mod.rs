@@ -188,7 +188,7 @@ impl Writer {
         let mut numbered = Vec::with_capacity(ingest.len());
         for (mut batch, reply) in ingest {
             let before = journal.clone();
-            match batch.number(&mut journal, self.shared.epoch) {
+            match batch.number(&mut journal, self.shared.epoch, self.shared.clock.stamp_ms()) {
                 Ok(()) => numbered.push((batch, reply)),
                 Err(error) => {
                     journal = before;
