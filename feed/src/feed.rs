@@ -3,7 +3,9 @@
 use crate::{
     BuildQuery, CatchUp, Consumer, ConsumerError, ConsumerOptions, ConsumerStatus, Counts,
     Follower, Ingest, LogError, LogWatch, LossKind, Metrics, OpenError, Options, Parked, ReadError,
-    ReaderStatus, Report, Snapshot, SnapshotLimits, StoreError, User, consumer,
+    ReaderStatus, Report, Snapshot, SnapshotLimits, StoreError, User,
+    clock::Clock,
+    consumer,
     logs::LogCache,
     publish::Publisher,
     query,
@@ -92,6 +94,12 @@ impl Drop for Inner {
 }
 
 impl Feed {
+    /// What its parts share.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
     /// Opens or makes the journal in `dir`. Reads a few rows, whatever the journal's size.
     ///
     /// # Errors
@@ -107,6 +115,7 @@ impl Feed {
             text: error.to_string(),
         };
         let consumers = store.read(consumer::load::all).map_err(failed)?;
+        let newest_ms = store.read(query::newest_ms).map_err(failed)?;
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             store,
@@ -118,6 +127,7 @@ impl Feed {
             state: watch::Sender::new(MasterState::default()),
             consumers: Mutex::new(consumers),
             metrics: options.metrics.clone(),
+            clock: Clock::new(newest_ms),
             ingest: AtomicU64::new(0),
             reports: Reports::default(),
             lost,
@@ -234,7 +244,7 @@ impl Feed {
 
     /// At most `limit` lines of a log from line `first` on, from the cache on disk or from the
     /// master. Fewer at the end of the log, after 10 000 lines and after about 4 MB (at least one,
-    /// if there is one).
+    /// if there is one; of one that is longer the end is left out).
     ///
     /// # Errors
     /// [`LogError`].

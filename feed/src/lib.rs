@@ -28,6 +28,7 @@
 //! ```
 
 mod any;
+mod clock;
 mod consumer;
 mod error;
 mod feed;

@@ -150,6 +150,18 @@ impl Publisher {
         }
     }
 
+    /// Goes on at `head`, though what led there was not published: it is read from disk, and followers
+    /// take a new snapshot.
+    pub(crate) fn renew(&self, head: u64) {
+        let mut inner = self.lock();
+        inner.tail.clear();
+        inner.bytes = 0;
+        // There may be builds and changes of the past that nobody was told of.
+        inner.history += 1;
+        self.head.send_replace(head);
+        let _ = self.notices.send(Notice { history: inner.history, news: News::Replaced });
+    }
+
     /// The first sequence that the tail holds; the one after the head, if it holds none.
     pub(crate) fn tail_begins(&self) -> u64 {
         let inner = self.lock();

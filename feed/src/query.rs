@@ -11,7 +11,7 @@ use crate::{
 use master::Known;
 use model::{
     Build, BuildId, Builder, BuilderId, BuildsetId, Change, Event, Identity, Position, Record,
-    RequestId, WorkerId, World,
+    RequestId, Waiting, WorkerId, World,
 };
 use redb::{ReadTransaction, ReadableTable as _};
 use schemars::JsonSchema;
@@ -114,8 +114,8 @@ fn world(transaction: &ReadTransaction) -> Result<World, StoreError> {
     let mut world = World::default();
     if let Some(row) = transaction.open_table(META)?.get("world")? {
         let meta: WorldMeta = decode("the world", row.value())?;
-        let WorldMeta { title, title_url, buildbot_url, version, highest } = meta;
-        world = World { title, title_url, buildbot_url, version, highest, ..world };
+        let WorldMeta { title, title_url, buildbot_url, version, highest, waiting } = meta;
+        world = World { title, title_url, buildbot_url, version, highest, waiting, ..world };
     }
     for row in transaction.open_table(WORLD)?.iter()? {
         let (key, value) = row?;
@@ -146,6 +146,11 @@ fn world(transaction: &ReadTransaction) -> Result<World, StoreError> {
     Ok(world)
 }
 
+/// When the newest record was journaled.
+pub(crate) fn newest_ms(transaction: &ReadTransaction) -> Result<Option<i64>, StoreError> {
+    Ok(transaction.open_table(tables::RECORDS)?.last()?.map(|(_, row)| row.value().0))
+}
+
 /// See [`crate::Feed::snapshot`].
 pub(crate) fn snapshot(
     transaction: &ReadTransaction,
@@ -156,7 +161,8 @@ pub(crate) fn snapshot(
     Ok(Snapshot {
         position: Position { epoch: journal.epoch, seq: journal.head },
         database: journal.database,
-        world: world(transaction)?,
+        // The same as over HTTP.
+        world: World { waiting: Waiting::default(), ..world(transaction)? },
         builds: builds_by_key(transaction, &keys)?,
         changes: changes(transaction, None, limits.changes)?,
     })

@@ -2,6 +2,7 @@
 
 use crate::{
     ConsumerStatus, Metrics, StoreError,
+    clock::Clock,
     consumer::core::Core,
     metrics::Reading,
     publish::Publisher,
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) state: watch::Sender<MasterState>,
     pub(crate) consumers: Mutex<BTreeMap<String, Arc<Core>>>,
     pub(crate) metrics: Metrics,
+    /// By which ages are told.
+    pub(crate) clock: Clock,
     /// Number of the newest ingest; others are not heard.
     pub(crate) ingest: AtomicU64,
     /// What the processes of readers say of themselves.

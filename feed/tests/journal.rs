@@ -27,6 +27,7 @@ fn world() -> World {
 async fn a_reopened_journal_knows_the_world_that_the_last_batch_left() {
     let dir = tempfile::tempdir().unwrap();
     let mut world = world();
+    world.waiting.builds.insert(BuildId(5));
     let prints =
         vec![Fingerprint { build: BuildId(8), request: RequestId(1), started_at: Timestamp(5) }];
     {

@@ -182,3 +182,37 @@ async fn very_long_lines_come_a_few_at_a_time() {
         next += chunk.count();
     }
 }
+
+#[tokio::test]
+async fn one_answer_of_the_master_adds_no_more_than_its_part_however_much_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = feed_with_log(options(), dir.path(), 1000).await;
+    let mut source = Source::new(1000);
+    let own = Arc::get_mut(&mut source).unwrap();
+    // 30 MB in the first answer.
+    (own.line_bytes, own.most) = (300_000, 100);
+    feed.set_log_source(Arc::clone(&source) as Arc<dyn LogSource>);
+    let mut next = 0;
+    while next < 50 {
+        let chunk = feed.log(LogId(10), next, 1000).await.unwrap();
+        assert!(chunk.text.len() < 5 << 20, "{} bytes", chunk.text.len());
+        assert!(chunk.text.starts_with(&format!("oline {next}x")));
+        assert!(chunk.count() > 1);
+        next += chunk.count();
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_is_longer_than_an_answer_loses_its_end_and_those_after_it_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = feed_with_log(options(), dir.path(), 3).await;
+    let mut source = Source::new(3);
+    Arc::get_mut(&mut source).unwrap().line_bytes = 10 << 20;
+    feed.set_log_source(Arc::clone(&source) as Arc<dyn LogSource>);
+    for line in 0..3 {
+        let chunk = feed.log(LogId(10), line, 10).await.unwrap();
+        assert!(chunk.text.starts_with(&format!("oline {line}x")));
+        assert!(chunk.text.ends_with(" bytes left out)\n"));
+        assert!(chunk.count() == 1 && chunk.text.len() < 5 << 20, "{} bytes", chunk.text.len());
+    }
+}

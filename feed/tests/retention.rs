@@ -7,6 +7,7 @@ use common::*;
 use feed::{BuildQuery, ConsumerOptions, Feed, History, Item, Options, Retention};
 use master::{Batch, Sink as _};
 use model::{BuildId, Position, Timestamp, World};
+use redb::{Database, ReadableTable as _, TableDefinition};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -249,4 +250,36 @@ async fn a_consumer_within_its_own_time_loses_nothing_though_another_is_past_its
     feed.maintain().await.unwrap();
     assert_eq!((patient.status().expired, hasty.status().expired), (0, 300));
     assert_eq!(hasty.status().gap.unwrap().records, 300);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_days_ahead_when_the_feed_starts_drops_nothing_that_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = open(dir.path());
+    drop(feed.consumer("mail", ConsumerOptions::default()).await.unwrap());
+    add(&feed, 1..=300).await;
+    feed.close().await;
+    // The same as a clock that is a month ahead by now.
+    {
+        type Row = (i64, u32, &'static [u8]);
+        let records: TableDefinition<'_, u64, Row> = TableDefinition::new("records");
+        let database = Database::open(dir.path().join("journal.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut records = transaction.open_table(records).unwrap();
+            for seq in 1..=300 {
+                let row = records.get(seq).unwrap().unwrap();
+                let (at_ms, sum, bytes) = row.value();
+                let (at_ms, bytes) = (at_ms - 30 * 24 * 3600 * 1000, bytes.to_vec());
+                drop(row);
+                records.insert(seq, (at_ms, sum, bytes.as_slice())).unwrap();
+            }
+        }
+        transaction.commit().unwrap();
+    }
+    let feed = open(dir.path());
+    feed.maintain().await.unwrap();
+    let status = feed.consumers().remove(0);
+    assert_eq!((status.expired, status.backlog), (0, 300));
+    assert_eq!(first_kept(&feed).await, Some(1));
 }

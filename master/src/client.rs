@@ -4,7 +4,7 @@ mod paging;
 mod reads;
 pub(crate) mod session;
 
-pub(crate) use paging::PAGE;
+pub(crate) use paging::{Cursor, PAGE};
 
 use crate::{ClientError, LogChunk, LogSource, Metrics, Settings, Watch, WatchGuard};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
@@ -21,6 +21,8 @@ use url::Url;
 
 /// Most bytes of one answer.
 const MAX_BODY: usize = 32 * 1024 * 1024;
+/// Most bytes of one answer with several lines of a log: there may be less of them at a time.
+const MAX_LINES_BODY: usize = 8 * 1024 * 1024;
 /// How long an answer that has begun may pause. Buildbot 4.2 and 4.3 write answers from a second thread, and
 /// now and then lose a piece (buildbot#9065): the rest never comes, and the master closes after a minute.
 const STALLED: Duration = Duration::from_secs(5);
@@ -107,19 +109,24 @@ impl Client {
 
     /// Reads `path` below the master's address as JSON.
     pub(crate) async fn json(&self, path: &str) -> Result<Value, ClientError> {
-        let mut read = self.read(path).await;
+        self.json_within(path, MAX_BODY).await
+    }
+
+    /// The same of at most so many bytes.
+    async fn json_within(&self, path: &str, most: usize) -> Result<Value, ClientError> {
+        let mut read = self.read(path, most).await;
         for _ in 1..TRIES {
             // The master closes connections under answers now and then; reading is repeatable.
             if !matches!(read, Err(ClientError::Unreachable(_))) {
                 break;
             }
-            read = self.read(path).await;
+            read = self.read(path, most).await;
         }
         let body = match read {
             // An expired or foreign session: once more with a new one.
             Err(ClientError::Denied(_)) if self.0.session.has_login() => {
                 self.forget_session().await;
-                self.read(path).await?
+                self.read(path, most).await?
             }
             other => other?,
         };
@@ -129,21 +136,21 @@ impl Client {
         })
     }
 
-    async fn read(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+    async fn read(&self, path: &str, most: usize) -> Result<Vec<u8>, ClientError> {
         let began = Instant::now();
-        let result = self.get(path).await;
+        let result = self.get(path, most).await;
         self.0.metrics.request(path, &status(&result), began.elapsed());
         result
     }
 
-    async fn get(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+    async fn get(&self, path: &str, most: usize) -> Result<Vec<u8>, ClientError> {
         let mut request =
             self.0.http.get(self.address(path)?).header(header::ACCEPT, "application/json");
         if let Some(cookie) = self.cookie().await? {
             request = request.header(header::COOKIE, cookie);
         }
         let response = request.send().await.map_err(|e| failed(&e, path, self.0.timeout))?;
-        body(checked(response, path)?, path, self.0.timeout).await
+        body(checked(response, path)?, path, self.0.timeout, most).await
     }
 }
 
@@ -192,9 +199,14 @@ fn checked(response: Response, path: &str) -> Result<Response, ClientError> {
 }
 
 /// The body, if it is not too large.
-async fn body(response: Response, path: &str, after: Duration) -> Result<Vec<u8>, ClientError> {
-    let too_large = || ClientError::TooLarge { path: path.to_owned(), limit: MAX_BODY };
-    if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
+async fn body(
+    response: Response,
+    path: &str,
+    after: Duration,
+    most: usize,
+) -> Result<Vec<u8>, ClientError> {
+    let too_large = || ClientError::TooLarge { path: path.to_owned(), limit: most };
+    if response.content_length().is_some_and(|length| length > most as u64) {
         return Err(too_large());
     }
     let mut body = Vec::new();
@@ -207,7 +219,7 @@ async fn body(response: Response, path: &str, after: Duration) -> Result<Vec<u8>
         };
         let Some(chunk) = chunk else { break };
         let chunk = chunk.map_err(|e| failed(&e, path, after))?;
-        if body.len() + chunk.len() > MAX_BODY {
+        if body.len() + chunk.len() > most {
             return Err(too_large());
         }
         body.extend_from_slice(&chunk);
@@ -226,7 +238,8 @@ impl LogSource for Client {
             let mut limit = limit.clamp(1, MAX_LINES);
             loop {
                 let path = format!("api/v2/logs/{log}/contents?offset={first}&limit={limit}");
-                match self.json(&path).await {
+                let most = if limit > 1 { MAX_LINES_BODY } else { MAX_BODY };
+                match self.json_within(&path, most).await {
                     // Lines may be long: fewer of them at a time.
                     Err(ClientError::TooLarge { .. }) if limit > 1 => limit = (limit / 8).max(1),
                     other => return Ok(LogChunk { first, text: contents(other?)? }),

@@ -3,7 +3,7 @@
 use crate::{
     Client, ClientError,
     assembler::{Observation, cut, heads},
-    client::PAGE,
+    client::{Cursor, PAGE},
     raw::{RawBuild, RawChange},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -65,19 +65,11 @@ pub(crate) async fn list(
     below: BuildId,
     most: usize,
 ) -> Result<Vec<Build>, ClientError> {
-    let (mut rows, mut below) = (Vec::new(), below.0);
-    while rows.len() < most {
-        let limit = PAGE.min(most - rows.len());
-        let path =
-            format!("api/v2/builds?buildid__lt={below}&complete=true&order=-buildid&limit={limit}");
-        let page: Vec<RawBuild> = client.list(&path).await?;
-        let lowest = page.iter().map(|row| row.buildid).min().unwrap_or(0);
-        let short = page.len() < limit || lowest >= below;
+    let mut cursor = Cursor::below("builds", "buildid", below.0).only("&complete=true");
+    let mut rows = Vec::new();
+    while rows.len() < most && !cursor.is_done() {
+        let page: Vec<RawBuild> = cursor.next(client, most - rows.len()).await?;
         rows.extend(page.into_iter().map(Build::from).filter(|b| b.outcome.is_some()));
-        if short {
-            break;
-        }
-        below = lowest;
     }
     rows.truncate(most);
     Ok(rows)
@@ -179,18 +171,15 @@ async fn changes(
     most: usize,
     sink: &mpsc::Sender<Observation>,
 ) -> Result<(), ClientError> {
-    let (mut below, mut count) = (upto.saturating_add(1), 0);
-    while count < most {
-        let path = format!("api/v2/changes?changeid__lt={below}&order=-changeid&limit={PAGE}");
-        let page: Vec<RawChange> = client.list(&path).await?;
-        let lowest = page.iter().map(|row| row.changeid).min().unwrap_or(0);
-        let short = page.len() < PAGE || lowest >= below;
+    let mut cursor = Cursor::below("changes", "changeid", upto.saturating_add(1));
+    let mut count = 0;
+    while count < most && !cursor.is_done() {
+        let page: Vec<RawChange> = cursor.next(client, PAGE).await?;
         count += page.len();
         let changes = page.into_iter().map(Into::into).collect();
-        if sink.send(Observation::HistoryChanges(changes)).await.is_err() || short {
+        if sink.send(Observation::HistoryChanges(changes)).await.is_err() {
             break;
         }
-        below = lowest;
     }
     Ok(())
 }

@@ -76,6 +76,24 @@ pub(crate) fn rows<T: DeserializeOwned>(mut body: Value, field: &str) -> Result<
     serde_json::from_value(list).map_err(|e| format!("{field}: {e}"))
 }
 
+/// A row's key, if that is a number, and the row or what is wrong with it.
+type Read<T> = (Option<u64>, Result<T, String>);
+
+/// The rows of such a list, each by itself.
+///
+/// # Errors
+/// It is no list.
+pub(crate) fn each_row<T: DeserializeOwned>(
+    mut body: Value,
+    field: &str,
+    key: &str,
+) -> Result<Vec<Read<T>>, String> {
+    let list = body.get_mut(field).map(Value::take).ok_or_else(|| format!("it has no {field}"))?;
+    let Value::Array(list) = list else { return Err(format!("{field} is no list")) };
+    let read = |value: Value| (value.get(key).and_then(Value::as_u64), row(value));
+    Ok(list.into_iter().map(read).collect())
+}
+
 /// `m` of a frame, or a row.
 pub(crate) fn row<T: DeserializeOwned>(body: Value) -> Result<T, String> {
     serde_json::from_value(body).map_err(|e| e.to_string())

@@ -4,7 +4,7 @@
 use crate::{
     Client, ClientError,
     assembler::{Assembler, Observation},
-    client::PAGE,
+    client::{Cursor, PAGE},
     raw::{RawBuild, RawBuildset, RawChange, RawRequest},
 };
 use model::{BuildId, Highest, RequestId};
@@ -24,75 +24,42 @@ pub(crate) struct Survey {
     builds: Cursor,
 }
 
-#[derive(Clone, Debug)]
-struct Cursor {
-    after: u64,
-    done: bool,
-}
-
-impl Cursor {
-    fn below(highest: u64) -> Self {
-        Self { after: highest.saturating_sub(OVERLAP), done: false }
-    }
-
-    /// The next page, if there may be one.
-    async fn page<T: DeserializeOwned>(
-        &mut self,
-        client: &Client,
-        collection: &str,
-        key: &str,
-        extra: &str,
-        id: impl Fn(&T) -> u64,
-    ) -> Result<Vec<T>, ClientError> {
-        if self.done {
-            return Ok(Vec::new());
-        }
-        let page: Vec<T> = client.page(collection, key, self.after, extra, PAGE).await?;
-        let last = page.iter().map(id).max().unwrap_or(self.after);
-        self.done = page.len() < PAGE || last <= self.after;
-        self.after = last;
-        Ok(page)
-    }
+/// A little below the highest key.
+fn below(highest: u64) -> u64 {
+    highest.saturating_sub(OVERLAP)
 }
 
 impl Survey {
     /// A survey of all above the keys known.
     pub(crate) fn above(highest: Highest) -> Self {
         Self {
-            changes: Cursor::below(highest.change.0),
-            buildsets: Cursor::below(highest.buildset.0),
-            requests: Cursor::below(highest.request.0),
-            builds: Cursor::below(highest.build.0),
+            changes: Cursor::above("changes", "changeid", below(highest.change.0)),
+            buildsets: Cursor::above("buildsets", "bsid", below(highest.buildset.0)),
+            requests: Cursor::above("buildrequests", "buildrequestid", below(highest.request.0)),
+            builds: Cursor::above("builds", "buildid", below(highest.build.0)),
         }
     }
 
     /// Whether all was read.
     pub(crate) fn is_done(&self) -> bool {
-        self.changes.done && self.buildsets.done && self.requests.done && self.builds.done
+        [&self.changes, &self.buildsets, &self.requests, &self.builds].iter().all(|c| c.is_done())
     }
 
     /// The next page of each collection, in an order in which causes come before effects.
     pub(crate) async fn next(&mut self, client: &Client) -> Result<Vec<Observation>, ClientError> {
         let mut seen = Vec::new();
-        let changes: Vec<RawChange> = self
-            .changes
-            .page(client, "changes", "changeid", "", |c: &RawChange| c.changeid)
-            .await?;
+        let changes: Vec<RawChange> = self.changes.next(client, PAGE).await?;
         seen.extend(changes.into_iter().map(|raw| Observation::Change(Box::new(raw.into()))));
-        let id = |b: &RawBuildset| b.bsid;
-        let buildsets = self.buildsets.page(client, "buildsets", "bsid", "", id).await?;
+        let buildsets: Vec<RawBuildset> = self.buildsets.next(client, PAGE).await?;
         seen.extend(buildsets.into_iter().map(|raw| Observation::Buildset {
             buildset: Box::new(raw.into()),
             whole: false,
             frame: false,
         }));
         // Builds before requests: a request is complete only when its builds are.
-        let id = |b: &RawBuild| b.buildid;
-        let builds: Vec<RawBuild> = self.builds.page(client, "builds", "buildid", "", id).await?;
+        let builds: Vec<RawBuild> = self.builds.next(client, PAGE).await?;
         seen.extend(builds.into_iter().map(build));
-        let id = |r: &RawRequest| r.buildrequestid;
-        let requests =
-            self.requests.page(client, "buildrequests", "buildrequestid", "", id).await?;
+        let requests: Vec<RawRequest> = self.requests.next(client, PAGE).await?;
         seen.extend(requests.into_iter().map(|raw| Observation::Request(raw.into())));
         Ok(seen)
     }
@@ -110,15 +77,12 @@ pub(crate) async fn opened(
 ) -> Result<Vec<Observation>, ClientError> {
     let mut seen = Vec::new();
     for keys in builds.chunks(KEYS) {
-        let keys: Vec<String> = keys.iter().map(|id| format!("buildid={id}")).collect();
-        let path = format!("api/v2/builds?{}&limit={KEYS}", keys.join("&"));
-        let rows: Vec<RawBuild> = client.list(&path).await?;
+        let rows: Vec<RawBuild> = client.many("builds", "buildid", keys, "").await?;
         seen.extend(rows.into_iter().map(build));
     }
     for keys in requests.chunks(KEYS) {
-        let keys: Vec<String> = keys.iter().map(|id| format!("buildrequestid={id}")).collect();
-        let path = format!("api/v2/buildrequests?{}&limit={KEYS}", keys.join("&"));
-        let rows: Vec<RawRequest> = client.list(&path).await?;
+        let rows: Vec<RawRequest> =
+            client.many("buildrequests", "buildrequestid", keys, "").await?;
         seen.extend(rows.into_iter().map(|raw| Observation::Request(raw.into())));
     }
     Ok(seen)
@@ -147,14 +111,14 @@ pub(crate) async fn baseline(client: &Client) -> Result<Observation, ClientError
 
 async fn open<T: DeserializeOwned>(
     client: &Client,
-    collection: &str,
-    key: &str,
+    collection: &'static str,
+    key: &'static str,
     id: impl Fn(&T) -> u64,
 ) -> Result<Vec<u64>, ClientError> {
-    let mut cursor = Cursor { after: 0, done: false };
+    let mut cursor = Cursor::above(collection, key, 0).only("&complete=false");
     let mut ids = Vec::new();
-    while !cursor.done {
-        let page = cursor.page(client, collection, key, "&complete=false", &id).await?;
+    while !cursor.is_done() {
+        let page: Vec<T> = cursor.next(client, PAGE).await?;
         ids.extend(page.iter().map(&id));
     }
     Ok(ids)

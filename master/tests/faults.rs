@@ -8,8 +8,8 @@ mod fake;
 mod support;
 
 use fake::{Fake, Reply, Socket};
-use master::{Fingerprint, Login, Settings, StateKind, run};
-use model::{BuildId, Event, Outcome, RequestId, Timestamp};
+use master::{Client, Fingerprint, LogSource as _, Login, Settings, StateKind, run};
+use model::{BuildId, Event, LogId, Outcome, RequestId, Timestamp};
 use serde_json::json;
 use std::time::Duration;
 use support::Memory;
@@ -240,8 +240,22 @@ async fn what_a_frame_told_of_a_worker_is_newer_than_a_list_that_was_asked_for_b
 
 #[tokio::test]
 async fn one_row_that_cannot_be_read_does_not_hold_up_the_others() {
+    one_row_is(Reply::Raw("500 Internal Server Error", "", "{}")).await;
+}
+
+#[tokio::test]
+async fn one_row_that_never_comes_does_not_hold_up_the_others() {
+    one_row_is(Reply::Hang).await;
+}
+
+#[tokio::test]
+async fn one_row_that_is_no_json_does_not_hold_up_the_others() {
+    one_row_is(Reply::Raw("200 OK", "", r#"{"changes": [NaN]}"#)).await;
+}
+
+/// A build of whose details one answer is as this; all others are as they should be.
+async fn one_row_is(broken: Reply) {
     let fake = Fake::start(Socket::Good).await;
-    let broken = Reply::Raw("500 Internal Server Error", "", "{}");
     fake.reply("/api/v2/builds/1/changes", broken);
     let row = json!({"buildid": 1, "number": 1, "builderid": 1, "buildrequestid": 1, "complete": true,
         "complete_at": 9, "started_at": 5, "results": 2, "properties": {}});
@@ -267,6 +281,83 @@ async fn one_row_that_cannot_be_read_does_not_hold_up_the_others() {
     let completed = |e: &Event| matches!(e, Event::BuildsetCompleted { buildset } if buildset.outcome == Some(Outcome::Failure));
     journal.until("its buildset, left open", |s| s.events.iter().any(completed)).await;
     run.stop().await;
+    assert_eq!(fake.times_asked("GET /ws"), 1, "the connection was kept");
+}
+
+/// Goes on from a journal that has been used, so that all the master has is new to it.
+fn used() -> Memory {
+    let journal = Memory::default();
+    journal.store().commits = 1;
+    journal
+}
+
+fn changes(store: &support::Store) -> Vec<u64> {
+    let id = |event: &Event| match event {
+        Event::ChangeAdded { change } => Some(change.id.0),
+        _ => None,
+    };
+    let mut changes: Vec<u64> = store.events.iter().filter_map(id).collect();
+    changes.sort_unstable();
+    changes
+}
+
+#[tokio::test]
+async fn rows_too_large_for_one_answer_come_a_few_at_a_time_and_the_largest_is_left_out() {
+    let fake = Fake::start(Socket::Good).await;
+    let megabytes = |id| if id == 4 { 33 } else { 5 };
+    let row = |id: u64| json!({"changeid": id, "comments": "x".repeat(megabytes(id) << 20)});
+    let rows = (1..=10).map(row).collect();
+    fake.reply("/api/v2/changes", Reply::Rows { field: "changes", key: "changeid", rows });
+    let journal = used();
+    let mut settings = settings(&fake);
+    settings.timeout = Duration::from_secs(30);
+    settings.ping = Duration::from_secs(30);
+    let run = Run::of(settings, &journal);
+    journal.until("live", support::Store::is_live).await;
+    run.stop().await;
+    assert_eq!(changes(&journal.store()), [1, 2, 3, 5, 6, 7, 8, 9, 10]);
+    assert!(!journal.store().saw(StateKind::Slow), "{:?}", journal.store().states);
+    let asked = fake.asked.lock().unwrap();
+    let limit = |head: &String| head.contains("limit=200") || head.contains("limit=25");
+    let large = asked.iter().filter(|head| head.starts_with("GET /api/v2/changes?") && limit(head));
+    assert!(large.count() <= 3, "what was too large is not asked for over and over");
+}
+
+#[tokio::test]
+async fn rows_that_are_not_as_documented_are_left_out_and_the_others_come() {
+    let fake = Fake::start(Socket::Good).await;
+    let rows = vec![
+        json!({"changeid": 1}),
+        json!({"changeid": 2, "files": 7}),
+        json!("x"),
+        json!({"changeid": "three"}),
+        json!({"changeid": 5}),
+    ];
+    fake.reply("/api/v2/changes", Reply::Rows { field: "changes", key: "changeid", rows });
+    let builders = json!([{"builderid": 1, "name": 5}, {"builderid": 2, "masterids": [1]}]);
+    fake.reply("/api/v2/builders", Reply::Json(json!({"builders": builders})));
+    let workers = json!([{"workerid": 1, "connected_to": [1]}, null]);
+    fake.reply("/api/v2/workers", Reply::Json(json!({"workers": workers})));
+    let journal = used();
+    let run = Run::of(settings(&fake), &journal);
+    journal.until("live", support::Store::is_live).await;
+    run.stop().await;
+    let store = journal.store();
+    assert_eq!(changes(&store), [1, 5]);
+    assert!(store.world.builders.keys().map(|id| id.0).eq([2]));
+    assert!(store.world.workers.keys().map(|id| id.0).eq([1]));
+}
+
+#[tokio::test]
+async fn an_answer_with_lines_of_a_log_is_bounded_however_long_they_are() {
+    let fake = Fake::start(Socket::Good).await;
+    let lines = (0..100).map(|n| format!("o{n} {}", "x".repeat(1 << 20))).collect();
+    fake.reply("/api/v2/logs/7/contents", Reply::Lines(lines));
+    let mut settings = settings(&fake);
+    settings.timeout = Duration::from_secs(30);
+    let client = Client::new(&settings).unwrap();
+    let chunk = client.lines(LogId(7), 3, 100).await.unwrap();
+    assert!(chunk.text.starts_with("o3 x") && chunk.text.len() <= 8 << 20, "{}", chunk.text.len());
 }
 
 #[tokio::test]

@@ -40,4 +40,4 @@ pub use request::{Buildset, Request};
 pub use source::{Change, Patch, SourceStamp, short_name};
 pub use time::Timestamp;
 pub use worker::Worker;
-pub use world::{Finished, Highest, RECENT, World};
+pub use world::{Finished, Highest, RECENT, Waiting, World};

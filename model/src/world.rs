@@ -6,7 +6,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The state that events change. Finished builds and changes are history and not in here,
 /// so its size follows the master's configuration and load, not its age.
@@ -35,6 +35,21 @@ pub struct World {
     pub recent: BTreeMap<BuilderId, Vec<Finished>>,
     /// Where catch-up begins.
     pub highest: Highest,
+    /// What catch-up reads besides. Readers are not told: it is nothing to them.
+    #[serde(skip)]
+    pub waiting: Waiting,
+}
+
+/// Keys, up to the highest, of what was seen and is not journaled yet since details of it are still
+/// missing. Others may have been journaled far above it by then, so no number says where it would
+/// be found again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Waiting {
+    pub builds: BTreeSet<BuildId>,
+    pub buildsets: BTreeSet<BuildsetId>,
+    pub requests: BTreeSet<RequestId>,
 }
 
 /// How many finished builds of a builder the world remembers.

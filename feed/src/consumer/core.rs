@@ -61,6 +61,26 @@ impl Core {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
+    /// Takes over what is on disk, as `read` has it.
+    pub(crate) fn renew(&self, read: &Self) {
+        {
+            let read = read.lock();
+            let mut state = self.lock();
+            state.row = read.row.clone();
+            state.values.clone_from(&read.values);
+            state.refills.clone_from(&read.refills);
+            let mut in_flight = std::mem::take(&mut state.in_flight);
+            in_flight.retain(|seq| {
+                !read.row.ledger.is_done(*seq)
+                    || read.refills.contains(seq)
+                    || read.replays.contains(seq)
+            });
+            state.replays = read.replays.difference(&in_flight).copied().collect();
+            state.in_flight = in_flight;
+        }
+        self.changed.notify_waiters();
+    }
+
     /// Whether somebody has it open.
     pub(crate) fn is_present(&self) -> bool {
         self.present.load(Ordering::Acquire) > 0

@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 const CHUNK: u64 = 1000;
 /// Most lines of one answer.
 const MOST_LINES: u64 = 10_000;
-/// About the most bytes of one answer, and the most of a chunk that is kept.
+/// About the most bytes of one answer, the most of a chunk that is kept, and the most of a line.
 const MOST_BYTES: usize = 4 << 20;
 /// Most questions to the master at a time: it has one core, for its builds.
 const AT_ONCE: usize = 4;
@@ -191,23 +191,35 @@ impl LogCache {
     }
 }
 
-/// As many of the lines as there are, up to about [`MOST_BYTES`].
+/// As many of the lines as there are, until they are [`MOST_BYTES`]; however much the source gives at once.
 async fn read(source: &dyn LogSource, range: Range) -> Result<String, LogError> {
     let mut text = String::new();
     let mut have = 0;
     while have < range.limit && text.len() < MOST_BYTES {
         let chunk = source.lines(range.log, range.first + have, range.limit - have).await?;
-        let count = chunk.count();
-        if count == 0 {
-            break;
+        let before = have;
+        for line in chunk.lines() {
+            if have == range.limit || text.len() >= MOST_BYTES {
+                break;
+            }
+            push_line(&mut text, line);
+            have += 1;
         }
-        have += count;
-        text.push_str(&chunk.text);
-        if !text.ends_with('\n') {
-            text.push('\n');
+        if have == before {
+            break;
         }
     }
     Ok(text)
+}
+
+/// Appends a line, or the beginning of one that is too long.
+fn push_line(text: &mut String, line: &str) {
+    let kept = &line[..line.floor_char_boundary(MOST_BYTES)];
+    text.push_str(kept);
+    if kept.len() < line.len() {
+        text.push_str(&format!(" ({} bytes left out)", line.len() - kept.len()));
+    }
+    text.push('\n');
 }
 
 fn count(text: &str) -> u64 {

@@ -1,5 +1,7 @@
 //! The database file: opening, repair, transactions, and what to do when it fails.
 
+#[cfg(test)]
+mod faulty;
 mod open;
 pub(crate) mod sidecar;
 pub(crate) mod tables;
@@ -22,6 +24,9 @@ use std::{
 /// redb refuses everything after one failed write, since its memory may then differ from the
 /// file. So a failure closes the file and opens it anew, which brings back the last commit;
 /// commits carry the allocator's state, so this takes milliseconds.
+///
+/// The last step of a commit makes sure that it stays. When that fails, the commit failed and yet is in
+/// the file: such a one is in doubt until somebody has looked ([`Store::doubt`]).
 #[derive(Debug)]
 pub(crate) struct Store {
     file: PathBuf,
@@ -31,6 +36,8 @@ pub(crate) struct Store {
     closed: AtomicBool,
     /// How often the file was opened again.
     opened: AtomicU64,
+    /// The number of a commit that failed and may be in the file; 0 if there is none.
+    doubt: AtomicU64,
 }
 
 impl Store {
@@ -54,7 +61,8 @@ impl Store {
         }
     }
 
-    /// Writes in one transaction, on disk when this returns. After an error nothing is written.
+    /// Writes in one transaction, on disk when this returns. After an error nothing is written, or the
+    /// commit is in doubt.
     pub(crate) fn write<T>(
         &self,
         body: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
@@ -63,19 +71,33 @@ impl Store {
             self.reopen(self.opened.load(Ordering::Acquire));
         }
         let opened = self.opened.load(Ordering::Acquire);
+        let mut number = 0;
         let result = self.with(|database| {
             let mut transaction = database.begin_write()?;
             // The file opens at once after a crash, and a torn commit can't be taken for a whole one.
             transaction.set_quick_repair(true);
             let value = body(&transaction)?;
+            number = tables::count_commit(&transaction)?;
             transaction.commit()?;
             Ok(value)
         });
         self.note(&result);
         if needs_reopening(&result) {
+            self.doubt.store(number, Ordering::Release);
             self.reopen(opened);
         }
         result
+    }
+
+    /// The number of the commit that is in doubt: it failed, and whether it is in the file is to be read
+    /// there ([`tables::last_commit`]) before anything else is written.
+    pub(crate) fn doubt(&self) -> Option<u64> {
+        Some(self.doubt.load(Ordering::Acquire)).filter(|number| *number > 0)
+    }
+
+    /// Takes note that somebody has looked.
+    pub(crate) fn settle(&self) {
+        self.doubt.store(0, Ordering::Release);
     }
 
     /// Closes the file for good, after the transactions that run.

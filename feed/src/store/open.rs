@@ -116,6 +116,7 @@ pub(crate) fn open(
         database: RwLock::new(Some(database)),
         closed: AtomicBool::new(false),
         opened: AtomicU64::new(0),
+        doubt: AtomicU64::new(0),
     };
     Ok(Opened { store, journal, lost })
 }

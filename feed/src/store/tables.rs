@@ -6,14 +6,17 @@
 //! format that is higher than its own.
 
 use crate::{CatchUp, DeadLetter, Gap, JournalLost, StoreError, consumer::ledger::Ledger};
-use model::{Highest, Record, World};
-use redb::{ReadTransaction, TableDefinition, TableHandle as _, WriteTransaction};
+use model::{Highest, Record, Waiting, World};
+use redb::{
+    ReadTransaction, ReadableTable as _, TableDefinition, TableHandle as _, WriteTransaction,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Version of all that is below.
 pub(crate) const FORMAT: u32 = 2;
 
-/// `format` → FORMAT, little endian; `journal` → [`Journal`]; `fingerprints`; `world` → [`WorldMeta`].
+/// `format` → FORMAT, little endian; `journal` → [`Journal`]; `fingerprints`; `world` → [`WorldMeta`];
+/// `commits` → how many there were, little endian.
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Sequence → when it was journaled (ms), checksum, [`Record`]. redb verifies pages only when it
 /// repairs; a bit that flipped on disk must not become a mail.
@@ -70,6 +73,7 @@ pub(crate) struct WorldMeta {
     pub buildbot_url: String,
     pub version: String,
     pub highest: Highest,
+    pub waiting: Waiting,
 }
 
 impl WorldMeta {
@@ -80,6 +84,7 @@ impl WorldMeta {
             buildbot_url: world.buildbot_url.clone(),
             version: world.version.clone(),
             highest: world.highest,
+            waiting: world.waiting.clone(),
         }
     }
 }
@@ -239,6 +244,25 @@ pub(crate) fn put_journal(
     journal: &Journal,
 ) -> Result<(), StoreError> {
     put_meta(transaction, "journal", journal)
+}
+
+/// Counts a commit in itself; its number.
+pub(crate) fn count_commit(transaction: &WriteTransaction) -> Result<u64, StoreError> {
+    let mut meta = transaction.open_table(META)?;
+    let number = number(meta.get("commits")?.map(|row| row.value().to_vec())) + 1;
+    meta.insert("commits", number.to_le_bytes().as_slice())?;
+    Ok(number)
+}
+
+/// The number of the last commit.
+pub(crate) fn last_commit(transaction: &ReadTransaction) -> Result<u64, StoreError> {
+    let meta = transaction.open_table(META)?;
+    Ok(number(meta.get("commits")?.map(|row| row.value().to_vec())))
+}
+
+/// 0 where earlier releases counted none.
+fn number(row: Option<Vec<u8>>) -> u64 {
+    row.and_then(|row| row.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
 /// Writes a row of [`META`].

@@ -3,7 +3,6 @@
 use crate::{
     StoreError,
     publish::Fresh,
-    shared::now_ms,
     store::tables::{
         self, BUILDS, CHANGES, FINISHED, Journal, LOGS, NUMBERS, RECORDS, USERS, WORLD, WorldKind,
         WorldMeta, encode,
@@ -87,12 +86,16 @@ impl Prepared {
         })
     }
 
-    /// Gives every event its place, after what `journal` holds.
-    pub(crate) fn number(&mut self, journal: &mut Journal, epoch: u32) -> Result<(), StoreError> {
+    /// Gives every event its place, after what `journal` holds, and its time.
+    pub(crate) fn number(
+        &mut self,
+        journal: &mut Journal,
+        epoch: u32,
+        journaled_ms: i64,
+    ) -> Result<(), StoreError> {
         if self.new_database {
             journal.database += 1;
         }
-        let journaled_ms = now_ms();
         for event in self.events.drain(..) {
             journal.head += 1;
             let seq = journal.head;

@@ -176,7 +176,8 @@ impl Changes {
                 Ok(Err(ConsumerError::NotFound(missing)))
             }
             Wish::ReplayHistory { catch_up } => {
-                let builds = refill::replay_history(transaction, change, *catch_up)?;
+                let now_ms = shared.clock.age_ms();
+                let builds = refill::replay_history(transaction, change, *catch_up, now_ms)?;
                 Ok(Ok(Granted::Replayed { builds }))
             }
             Wish::DropLetter { position } => {

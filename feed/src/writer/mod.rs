@@ -1,6 +1,7 @@
 //! The one thread that writes. Jobs that wait together share a transaction; each gets its
 //! answer when that is on disk, and only then do readers see what it brought.
 
+mod agree;
 mod batch;
 mod change;
 mod consumers;
@@ -84,6 +85,9 @@ impl Writer {
         self.save_sidecar();
         let mut due = Instant::now() + self.options.maintenance;
         loop {
+            if let Err(error) = self.agree() {
+                tracing::warn!(%error, "what the last commit came to could not be read yet");
+            }
             // Small steps, with jobs served in between; also while jobs never cease.
             if Instant::now() >= due || self.is_over() {
                 let more = self.maintain().unwrap_or_else(|error| {
@@ -175,11 +179,16 @@ impl Writer {
         if ingest.is_empty() && wishes.is_empty() {
             return;
         }
+        if let Err(error) = self.agree() {
+            self.shared.metrics.failed(&error);
+            refuse(&error, ingest, wishes);
+            return;
+        }
         let mut journal = self.journal.clone();
         let mut numbered = Vec::with_capacity(ingest.len());
         for (mut batch, reply) in ingest {
             let before = journal.clone();
-            match batch.number(&mut journal, self.shared.epoch) {
+            match batch.number(&mut journal, self.shared.epoch, self.shared.clock.stamp_ms()) {
                 Ok(()) => numbered.push((batch, reply)),
                 Err(error) => {
                     journal = before;
@@ -234,17 +243,12 @@ impl Writer {
                 }
             }
             Err(error) => {
-                let alone = ingest.is_empty();
                 self.shared.metrics.failed(&error);
                 tracing::warn!(%error, "a commit failed");
-                for (_, reply) in ingest {
-                    let _ = reply.send(Err(error.clone()));
-                }
-                if alone {
-                    for (_, reply) in wishes {
-                        let _ = reply.send(Err(error.clone()));
-                    }
+                if ingest.is_empty() {
+                    refuse(&error, ingest, wishes);
                 } else {
+                    refuse(&error, ingest, Vec::new());
                     // A batch too large for the disk must not keep consumers from finishing.
                     self.perform(Vec::new(), wishes);
                 }
@@ -276,6 +280,15 @@ impl Writer {
             Ok(()) => self.sidecar = sidecar,
             Err(error) => tracing::warn!(%error, "journal.json could not be written"),
         }
+    }
+}
+
+fn refuse(error: &StoreError, ingest: Vec<Ingestion>, wishes: Vec<Wished>) {
+    for (_, reply) in ingest {
+        let _ = reply.send(Err(error.clone()));
+    }
+    for (_, reply) in wishes {
+        let _ = reply.send(Err(error.clone()));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     CatchUp, StoreError,
     consumer::{core::in_order, ledger::BEYOND},
     query,
-    shared::{Shared, now_ms},
+    shared::Shared,
     store::tables::{self, BUILDS, FINISHED, RECORDS, REFILLS, RefillRow, decode, encode},
 };
 use model::{Build, Event, Record, Timestamp};
@@ -62,8 +62,10 @@ pub(super) fn replace(
     change: &mut Change,
     dropped: &[Dropped],
     catch_up: CatchUp,
+    now_ms: i64,
 ) -> Result<u64, StoreError> {
-    let wanted = |d: &&Dropped| !change.row.ledger.is_done(d.seq) && young(d.complete_at, catch_up);
+    let wanted =
+        |d: &&Dropped| !change.row.ledger.is_done(d.seq) && young(d.complete_at, catch_up, now_ms);
     let wanted: Vec<&Dropped> = dropped.iter().filter(wanted).collect();
     let before = change.row.refilled;
     for Dropped { seq, journaled_ms, build, .. } in wanted {
@@ -87,6 +89,7 @@ pub(super) fn replay_history(
     transaction: &WriteTransaction,
     change: &mut Change,
     catch_up: CatchUp,
+    now_ms: i64,
 ) -> Result<u64, StoreError> {
     let builds = transaction.open_table(BUILDS)?;
     let finished = transaction.open_table(FINISHED)?;
@@ -98,7 +101,7 @@ pub(super) fn replay_history(
         let key = key.value();
         if catch_up.max_age_ms.is_some() {
             let Ok(build) = decode::<Build>("a build", value.value()) else { continue };
-            if !young(build.complete_at.unwrap_or(build.started_at), catch_up) {
+            if !young(build.complete_at.unwrap_or(build.started_at), catch_up, now_ms) {
                 continue;
             }
         }
@@ -120,8 +123,8 @@ pub(super) fn replay_history(
     Ok(replayed)
 }
 
-fn young(complete_at: Timestamp, catch_up: CatchUp) -> bool {
-    let age = now_ms().saturating_sub(complete_at.0.saturating_mul(1000));
+fn young(complete_at: Timestamp, catch_up: CatchUp, now_ms: i64) -> bool {
+    let age = now_ms.saturating_sub(complete_at.0.saturating_mul(1000));
     catch_up.max_age_ms.is_none_or(|most| u64::try_from(age).unwrap_or(0) <= most)
 }
 

@@ -36,6 +36,7 @@ impl Plan {
 impl Writer {
     /// Drops a step's worth; true if there is more.
     pub(super) fn maintain(&mut self) -> Result<bool, StoreError> {
+        self.agree()?;
         self.forget_the_gone()?;
         let rows: Vec<ConsumerRow> =
             self.shared.consumers().values().map(|core| core.lock().row.clone()).collect();
@@ -57,7 +58,7 @@ impl Writer {
         consumers: &[ConsumerRow],
     ) -> Result<Plan, StoreError> {
         let mut plan = Plan::default();
-        let now = now_ms();
+        let now = self.shared.clock.age_ms();
         let max_age = millis(self.options.retention.max_age);
         let mut bytes = self.journal.bytes;
         for (dropped, row) in transaction.open_table(RECORDS)?.iter()?.enumerate() {
@@ -87,7 +88,7 @@ impl Writer {
                         .ok()
                         .and_then(|build| build.complete_at)
                         .unwrap_or_default();
-                    Timestamp::now().seconds_since(complete_at) > max_age.as_secs()
+                    Timestamp(now / 1000).seconds_since(complete_at) > max_age.as_secs()
                 }
                 _ => false,
             };
@@ -117,6 +118,7 @@ impl Writer {
         let mut changes = Changes::default();
         let names: Vec<String> = self.shared.consumers().keys().cloned().collect();
         let mut gaps: Vec<(String, Gap, u64)> = Vec::new();
+        let now_ms = self.shared.clock.age_ms();
         self.shared.store.write(|transaction| {
             if let Some((last, bytes)) = plan.records {
                 // Read before they go, and only if somebody wants to catch up with them.
@@ -139,7 +141,7 @@ impl Writer {
                     let refilled = match change.row.catch_up {
                         Some(catch_up) => {
                             let finished = finished.as_deref().unwrap_or_default();
-                            refill::replace(transaction, change, finished, catch_up)?
+                            refill::replace(transaction, change, finished, catch_up, now_ms)?
                         }
                         None => 0,
                     };

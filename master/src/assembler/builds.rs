@@ -63,6 +63,8 @@ impl Assembler {
         if let std::collections::btree_map::Entry::Vacant(entry) = self.drafts.entry(id) {
             entry.insert(Draft { trusted, ..Draft::default() });
             self.pending.insert(id, Build { id, ..Build::default() });
+            // A survey may not come to it again.
+            self.effects.dirty.meta |= id <= self.world.highest.build;
         }
     }
 
@@ -171,6 +173,7 @@ impl Assembler {
             }
             self.drafts.remove(&id);
             self.pending.remove(&id);
+            self.effects.dirty.meta |= self.world.waiting.builds.contains(&id);
             if self.world.open.remove(&id).is_some() {
                 self.effects.dirty.open.insert(id);
             }

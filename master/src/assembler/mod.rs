@@ -72,6 +72,7 @@ impl Assembler {
         for id in this.world.buildsets.keys() {
             this.sets.insert(*id, Set::journaled());
         }
+        this.go_on();
         for build in this.world.open.values() {
             this.drafts.insert(build.id, Draft::journaled());
             this.steps.extend(build.steps.iter().map(|s| (s.id, build.id)));
@@ -92,9 +93,9 @@ impl Assembler {
         self.drafts.keys().copied().collect()
     }
 
-    /// Requests that are not complete.
+    /// Requests whose end is not known yet, journaled or held back.
     pub fn unfinished_requests(&self) -> Vec<RequestId> {
-        self.world.requests.keys().copied().collect()
+        self.asks.iter().filter(|(_, ask)| ask.announce).map(|(id, _)| *id).collect()
     }
 
     /// Takes an observation.
@@ -164,6 +165,9 @@ impl Assembler {
             Observation::Unreadable(need) => self.absent(&need, false),
             Observation::History { builds, below } => self.history(builds, below),
             Observation::HistoryChanges(changes) => self.effects.history_changes.extend(changes),
+        }
+        if self.effects.dirty.meta {
+            self.note_waiting();
         }
         std::mem::take(&mut self.effects)
     }

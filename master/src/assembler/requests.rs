@@ -8,7 +8,7 @@ use model::{Buildset, BuildsetId, Event, Outcome, Properties, Request, RequestId
 pub(super) struct Ask {
     request: Option<Request>,
     /// Whether it is open for the journal; otherwise only a build's details need it.
-    announce: bool,
+    pub announce: bool,
     /// Whether a build was made of it, if that is known.
     pub built: Option<bool>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Set {
     buildset: Option<Buildset>,
     properties: bool,
     /// Whether it is open for the journal; otherwise only a build's details need it.
-    announce: bool,
+    pub announce: bool,
     /// Whether all its frames came in one unbroken connection.
     pub trusted: bool,
     /// Whether all its requests were read since the last gap.
@@ -42,6 +42,11 @@ pub(super) struct Set {
 impl Set {
     pub(super) fn journaled() -> Self {
         Self { properties: true, announce: true, ..Self::default() }
+    }
+
+    /// Of which only the key is known, and that it is to be journaled.
+    pub(super) fn unread() -> Self {
+        Self { announce: true, ..Self::default() }
     }
 }
 
@@ -67,12 +72,10 @@ impl Assembler {
     pub(super) fn request(&mut self, request: Request) {
         let id = request.id;
         self.asked.remove(&Need::Request(id));
-        let h = self.world.highest;
-        let new = !seen::is_seen(h.request.0, h.seen_requests, id.0);
-        if !self.asks.contains_key(&id) && !new {
+        if !self.asks.contains_key(&id) && !self.is_new_request(id) {
             return;
         }
-        let ask = self.asks.entry(id).or_insert_with(|| Ask::new(new));
+        let ask = self.begin_request(id);
         if ask.request.as_ref().is_some_and(|known| known.outcome.is_some()) {
             return self.advance_request(id);
         }
@@ -81,10 +84,24 @@ impl Assembler {
         self.advance_builds();
     }
 
+    fn is_new_request(&self, id: RequestId) -> bool {
+        let h = self.world.highest;
+        !seen::is_seen(h.request.0, h.seen_requests, id.0)
+    }
+
+    /// A request, begun if there is none.
+    fn begin_request(&mut self, id: RequestId) -> &mut Ask {
+        let new = self.is_new_request(id);
+        self.asks.entry(id).or_insert_with(|| {
+            // A survey may not come to it again.
+            self.effects.dirty.meta |= new && id <= self.world.highest.request;
+            Ask::new(new)
+        })
+    }
+
     /// Something became of a request.
     pub(super) fn request_hint(&mut self, id: RequestId) {
-        let h = self.world.highest;
-        if self.asks.contains_key(&id) || !seen::is_seen(h.request.0, h.seen_requests, id.0) {
+        if self.asks.contains_key(&id) || self.is_new_request(id) {
             self.ask(Need::Request(id));
         }
     }
@@ -103,9 +120,7 @@ impl Assembler {
         if request.0 == 0 {
             return Some(Buildset::default());
         }
-        let h = self.world.highest;
-        let new = !seen::is_seen(h.request.0, h.seen_requests, request.0);
-        let ask = self.asks.entry(request).or_insert_with(|| Ask::new(new));
+        let ask = self.begin_request(request);
         ask.built = Some(true);
         let Some(known) = &ask.request else {
             self.ask(Need::Request(request));
@@ -130,15 +145,26 @@ impl Assembler {
         set.buildset.clone().filter(|_| set.properties)
     }
 
+    fn is_new_set(&self, id: BuildsetId) -> bool {
+        let h = self.world.highest;
+        !seen::is_seen(h.buildset.0, h.seen_buildsets, id.0)
+    }
+
+    /// A buildset, begun as `unknown` if there is none.
+    fn begin_set(&mut self, id: BuildsetId, unknown: Set) -> &mut Set {
+        self.sets.entry(id).or_insert_with(|| {
+            // A survey may not come to it again.
+            self.effects.dirty.meta |= unknown.announce && id <= self.world.highest.buildset;
+            unknown
+        })
+    }
+
     /// Begins to gather a buildset's details, and asks for what is missing.
     fn details(&mut self, id: BuildsetId, announce: bool) {
-        let h = self.world.highest;
-        let new = !seen::is_seen(h.buildset.0, h.seen_buildsets, id.0);
-        let set = self
-            .sets
-            .entry(id)
-            .or_insert_with(|| Set { announce: announce || new, ..Set::default() });
-        if set.buildset.is_none() && !self.world.buildsets.contains_key(&id) {
+        let announce = announce || self.is_new_set(id);
+        let journaled = self.world.buildsets.contains_key(&id);
+        let set = self.begin_set(id, Set { announce, ..Set::default() });
+        if set.buildset.is_none() && !journaled {
             self.ask(Need::Buildset(id));
         } else if !set.properties {
             self.ask(Need::BuildsetProperties(id));
@@ -210,18 +236,17 @@ impl Assembler {
     pub(super) fn buildset(&mut self, mut buildset: Buildset, whole: bool, frame: bool) {
         let id = buildset.id;
         self.asked.remove(&Need::Buildset(id));
-        let h = self.world.highest;
-        let new = !seen::is_seen(h.buildset.0, h.seen_buildsets, id.0);
+        let new = self.is_new_set(id);
         let trusted = frame && self.live;
+        let journaled = self.world.buildsets.contains_key(&id);
         if !self.sets.contains_key(&id) && !new {
             return;
         }
-        let set =
-            self.sets.entry(id).or_insert_with(|| Set { announce: new, trusted, ..Set::default() });
+        let set = self.begin_set(id, Set { announce: new, trusted, ..Set::default() });
         if let (Some(outcome), Some(at)) = (buildset.outcome, buildset.complete_at) {
             set.done.get_or_insert((outcome, at));
         }
-        if !self.world.buildsets.contains_key(&id) {
+        if !journaled {
             (buildset.outcome, buildset.complete_at) = (None, None);
             if let Some(known) = set.buildset.take().filter(|_| !whole) {
                 buildset.properties = known.properties;

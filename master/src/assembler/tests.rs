@@ -4,6 +4,7 @@
 
 mod as_of;
 mod faults;
+mod waiting;
 
 use super::{Assembler, Effects, Need, Observation};
 use crate::{Known, capture::Capture};

@@ -14,11 +14,7 @@ use model::{
     Build, BuildId, Buildset, BuildsetId, Change, Log, Outcome, Properties, Request, RequestId,
     Step,
 };
-use serde::de::DeserializeOwned;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Display,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most changes of one build; the newest.
 const MAX_CHANGES: usize = 200;
@@ -106,7 +102,7 @@ impl Client {
                 let mut changes = Vec::new();
                 for stamp in stamps {
                     let path = format!("api/v2/sourcestamps/{stamp}/changes?limit={MAX_CHANGES}");
-                    let raw: Vec<RawChange> = self.list(&path).await?;
+                    let raw: Vec<RawChange> = self.page(&path, "changeid").await?.rows;
                     changes.extend(raw.into_iter().map(Change::from));
                 }
                 Observation::StampChanges(*id, changes)
@@ -118,19 +114,17 @@ impl Client {
     }
 
     pub(crate) async fn builders(&self) -> Result<Observation, ClientError> {
-        let projects: Vec<RawProject> = match self.all("projects", "projectid", project_id).await {
+        let projects: Vec<RawProject> = match self.all("projects", "projectid").await {
             Err(ClientError::NotFound(_)) => Vec::new(),
             other => other?,
         };
         let projects = projects.into_iter().map(|p| (p.projectid, p.name)).collect();
-        let all: Vec<RawBuilder> =
-            self.all("builders", "builderid", |b: &RawBuilder| b.builderid).await?;
+        let all: Vec<RawBuilder> = self.all("builders", "builderid").await?;
         Ok(Observation::Builders(all.into_iter().map(|b| b.with(&projects)).collect()))
     }
 
     pub(crate) async fn workers(&self) -> Result<Observation, ClientError> {
-        let all: Vec<RawWorker> =
-            self.all("workers", "workerid", |w: &RawWorker| w.workerid).await?;
+        let all: Vec<RawWorker> = self.all("workers", "workerid").await?;
         Ok(Observation::Workers(all.into_iter().map(Into::into).collect()))
     }
 
@@ -169,22 +163,6 @@ impl Client {
         stream::iter(rows).map(with_properties).buffered(2).try_collect().await
     }
 
-    /// The rows of a collection with one of these keys: a repeated field is an `or`.
-    async fn many<T: DeserializeOwned>(
-        &self,
-        collection: &str,
-        key: &str,
-        ids: &[impl Display],
-        more: &str,
-    ) -> Result<Vec<T>, ClientError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let keys: String = ids.iter().map(|id| format!("{key}={id}&")).collect();
-        // A master that ignores the keys must not send its whole table.
-        self.list(&format!("api/v2/{collection}?{keys}limit={}{more}", ids.len())).await
-    }
-
     pub(crate) async fn buildset(&self, id: BuildsetId) -> Result<Buildset, ClientError> {
         let raw: RawBuildset = self.one(&format!("api/v2/buildsets/{id}")).await?;
         let properties = self.buildset_properties(id).await?;
@@ -209,14 +187,14 @@ impl Client {
 
     pub(crate) async fn steps(&self, id: BuildId) -> Result<Vec<Step>, ClientError> {
         let path = format!("api/v2/builds/{id}/steps?limit={MAX_STEPS}");
-        let raw: Vec<RawStep> = self.list(&path).await?;
+        let raw: Vec<RawStep> = self.page(&path, "stepid").await?.rows;
         let with_logs = |raw: RawStep| async move {
             let mut step = Step::from(raw);
             // The master's own step has a log only where it failed.
             let own = step.name == PREPARATION && step.outcome == Some(Outcome::Success);
             if step.started_at.is_some() && !own {
                 let path = format!("api/v2/steps/{}/logs?limit={MAX_STEPS}", step.id);
-                let logs: Vec<RawLog> = self.list(&path).await?;
+                let logs: Vec<RawLog> = self.page(&path, "logid").await?.rows;
                 step.logs = logs.into_iter().map(Log::from).collect();
                 step.logs.sort_by_key(|log| log.id);
             }
@@ -230,7 +208,7 @@ impl Client {
 
     pub(crate) async fn changes(&self, id: BuildId) -> Result<Vec<Change>, ClientError> {
         let path = format!("api/v2/builds/{id}/changes?order=-changeid&limit={MAX_CHANGES}");
-        let raw: Vec<RawChange> = self.list(&path).await?;
+        let raw: Vec<RawChange> = self.page(&path, "changeid").await?.rows;
         Ok(raw.into_iter().map(Into::into).collect())
     }
 
@@ -258,8 +236,4 @@ impl Client {
             Ok(raw) => Ok(Some(Fingerprint::of(&raw.into()))),
         }
     }
-}
-
-fn project_id(project: &RawProject) -> u64 {
-    project.projectid
 }

@@ -171,11 +171,13 @@ impl<'a, S: Sink> Session<'a, S> {
     async fn same_database(&self) -> Result<bool, ClientError> {
         let newest = self.fingerprints.iter().map(|f| f.build).max();
         for known in &self.fingerprints {
-            match self.client.fingerprint(known.build).await? {
-                Some(found) if found != *known => return Ok(false),
+            match self.client.fingerprint(known.build).await {
+                Ok(Some(found)) if found != *known => return Ok(false),
                 // Old builds may be cleaned away; the newest may not.
-                None if Some(known.build) == newest => return Ok(false),
-                _ => {}
+                Ok(None) if Some(known.build) == newest => return Ok(false),
+                // What it is cannot be told, so not that it is another.
+                Err(ClientError::Garbage(_) | ClientError::TooLarge { .. }) | Ok(_) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(true)
@@ -360,20 +362,30 @@ fn broken(error: &tokio::task::JoinError) -> ClientError {
     ClientError::Unreachable(format!("a read was broken off: {error}"))
 }
 
-/// Reads what is needed; an answer that stays an error is given up after some tries, so that
-/// one row that the master cannot give does not hold up all others.
+/// Reads what is needed; an answer that stays an error, or stays away, is given up after some tries,
+/// so that one row that the master cannot give does not hold up all others.
 async fn meet(client: &Client, need: Need) -> Result<Observation, ClientError> {
     let mut waits = AGAIN.into_iter();
     loop {
-        match client.meet(need.clone()).await {
-            Err(error @ (ClientError::Status { .. } | ClientError::Garbage(_))) => {
-                let Some(wait) = waits.next() else {
-                    tracing::warn!(?need, %error, "given up; the event goes on without it");
-                    return Ok(Observation::Unreadable(need));
-                };
-                sleep(wait).await;
-            }
+        let error = match client.meet(need.clone()).await {
+            Err(error) if is_of_one_row(client, &error).await => error,
             other => return other,
+        };
+        let Some(wait) = waits.next() else {
+            tracing::warn!(?need, %error, "given up; the event goes on without it");
+            return Ok(Observation::Unreadable(need));
+        };
+        sleep(wait).await;
+    }
+}
+
+/// Whether an error is about what was asked for, and not about the master: it answers other questions.
+async fn is_of_one_row(client: &Client, error: &ClientError) -> bool {
+    match error {
+        ClientError::Status { .. } | ClientError::Garbage(_) => true,
+        ClientError::Slow { .. } | ClientError::Unreachable(_) | ClientError::NotBuildbot(_) => {
+            client.meta().await.is_ok()
         }
+        _ => false,
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     Batch, Known, MasterState, Sink, SinkError, StateKind,
     assembler::{Assembler, Need, Observation},
 };
-use model::{Build, Event, Live, Outcome, Timestamp};
+use model::{Build, Event, Live, Outcome, Timestamp, Waiting};
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -77,7 +77,9 @@ struct Player<'a, S> {
 
 impl<'a, S: Sink> Player<'a, S> {
     fn new(recording: &'a Recording, options: &PlayOptions, sink: &'a mut S) -> Self {
-        let Known { world, database, fingerprints, fresh } = sink.known();
+        let Known { mut world, database, fingerprints, fresh } = sink.known();
+        // Each loop has keys of its own: of an earlier one nothing more comes.
+        world.waiting = Waiting::default();
         let speed = if options.speed > 0.0 { options.speed } else { 1.0 };
         Self {
             recording,

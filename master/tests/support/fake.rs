@@ -27,6 +27,14 @@ pub enum Reply {
     Hang,
     /// A body that has no end.
     Endless,
+    /// A field with rows, as their keys, `order`, `limit` and `field` ask for them.
+    Rows {
+        field: &'static str,
+        key: &'static str,
+        rows: Vec<Value>,
+    },
+    /// A log's lines, as `offset` and `limit` ask for them.
+    Lines(Vec<String>),
     /// An answer that breaks off so many times before it is whole; the connection stays open.
     BreaksOff(usize, Value),
 }
@@ -118,13 +126,25 @@ async fn serve(
         }
     }
     let head = String::from_utf8(head).unwrap();
-    let path = head.split(' ').nth(1).unwrap().split('?').next().unwrap().to_owned();
+    let target = head.split(' ').nth(1).unwrap().to_owned();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let path = path.to_owned();
     asked.lock().unwrap().push(head);
     let missing = Reply::Raw("404 Not Found", "", "{}");
     let reply = replies.lock().unwrap().get(&path).cloned().unwrap_or(missing);
     let answer = match reply {
         Reply::Json(body) => response("200 OK", "", &body.to_string()),
         Reply::Raw(status, headers, body) => response(status, headers, body),
+        Reply::Rows { field, key, rows } => {
+            let rows = asked_for(query, key, rows);
+            response("200 OK", "", &json!({field: rows}).to_string())
+        }
+        Reply::Lines(lines) => {
+            let (first, limit) = (number(query, "offset"), number(query, "limit"));
+            let lines = lines.into_iter().skip(first.unwrap_or(0)).take(limit.unwrap_or(0));
+            let content: String = lines.map(|line| line + "\n").collect();
+            response("200 OK", "", &json!({"logchunks": [{"content": content}]}).to_string())
+        }
         Reply::Hang => return std::future::pending().await,
         Reply::BreaksOff(times, body) => {
             let next = match times {
@@ -146,6 +166,26 @@ async fn serve(
         }
     };
     let _ = stream.write_all(answer.as_bytes()).await;
+}
+
+fn number(query: &str, name: &str) -> Option<usize> {
+    let value = |pair: &str| pair.split_once('=').filter(|(n, _)| *n == name)?.1.parse().ok();
+    query.split('&').find_map(value)
+}
+
+/// Rows with a readable key in its order, and those without one at their places.
+fn asked_for(query: &str, key: &str, mut rows: Vec<Value>) -> Vec<Value> {
+    let id = |row: &Value| row.get(key).and_then(Value::as_u64);
+    if query.contains(&format!("order=-{key}")) {
+        rows.reverse();
+    }
+    let above = number(query, &format!("{key}__gt"));
+    rows.retain(|row| id(row).is_none_or(|id| above.is_none_or(|above| id > above as u64)));
+    rows.truncate(number(query, "limit").unwrap_or(usize::MAX));
+    if query.contains("field=") {
+        rows = rows.iter().map(|row| json!({key: id(row)})).collect();
+    }
+    rows
 }
 
 fn response(status: &str, headers: &str, body: &str) -> String {
