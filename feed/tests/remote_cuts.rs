@@ -10,7 +10,7 @@ use common::*;
 use feed::{
     AnyFeed, ConsumerError, ConsumerOptions, DeadLetter, Feed, Item, LossKind, Options,
     SnapshotLimits, StateChange,
-    http::client::{RemoteConsumer, RemoteHandle, RemoteOptions},
+    http::client::{RemoteConsumer, RemoteFollower, RemoteHandle, RemoteOptions},
 };
 use futures_util::future::join_all;
 use master::StateKind;
@@ -21,6 +21,7 @@ use remote::{
     options,
     proxy::{Fate, Proxy},
     reader,
+    relay::{Harm, Relay},
 };
 use served::{NAME, Served, limits, served_with};
 use std::{collections::BTreeSet, time::Duration};
@@ -206,6 +207,52 @@ async fn a_connection_on_which_nothing_comes_is_made_anew() {
             break;
         }
     }
+}
+
+/// The next record, whatever else comes before it.
+async fn record(follower: &mut RemoteFollower) -> u64 {
+    loop {
+        if let Item::Record(record) = soon(follower.next()).await {
+            return id_of(&record);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_misses_nothing_though_its_first_connection_is_cut_before_it_said_anything() {
+    let lab = lab().await;
+    let relay = Relay::start(lab.served.address).await;
+    let file = lab.dir.path().join("token");
+    let remote = reader(&file, &lab.journal, relay.address, options());
+    relay.spoil(Harm::HeadOnly);
+    // As pages do.
+    let mut follower = loop {
+        if let Ok((_, follower)) = soon(remote.subscribe(SnapshotLimits::default())).await {
+            break follower;
+        }
+    };
+    assert!(relay.is_done());
+    add(&lab.journal, 1..=2).await;
+    assert_eq!([record(&mut follower).await, record(&mut follower).await], [1, 2]);
+}
+
+#[tokio::test]
+async fn a_reader_whose_place_is_refused_misses_nothing_after_its_new_snapshot() {
+    let lab = lab().await;
+    let relay = Relay::start(lab.proxy.address).await;
+    let file = lab.dir.path().join("token");
+    let remote = reader(&file, &lab.journal, relay.address, options());
+    let (_, mut follower) = remote.subscribe(SnapshotLimits::default()).await.unwrap();
+    add(&lab.journal, [1]).await;
+    assert_eq!(record(&mut follower).await, 1);
+    relay.spoil(Harm::OddPlace);
+    lab.proxy.cut();
+    while !matches!(soon(follower.next()).await, Item::Resync) {}
+    assert!(relay.is_done());
+    let snapshot = remote.snapshot(SnapshotLimits::default()).await.unwrap();
+    assert_eq!(snapshot.position, lab.journal.head());
+    add(&lab.journal, [2]).await;
+    assert_eq!(record(&mut follower).await, 2);
 }
 
 #[tokio::test]
