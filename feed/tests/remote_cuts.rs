@@ -337,6 +337,52 @@ async fn a_token_that_is_replaced_is_used_by_the_next_request() {
 }
 
 #[tokio::test]
+async fn acknowledgements_that_are_refused_together_are_one_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = prometheus::Registry::new();
+    let metrics = feed::Metrics::register(&registry, "ci/main").unwrap();
+    let journal = Feed::open(&dir.path().join("data"), Options { metrics, ..common::options() });
+    let served = served_with(journal.unwrap(), limits()).await;
+    let file = dir.path().join("token");
+    // Each failure doubles the wait: as many of them as there are records would come to an hour.
+    let hour = RemoteOptions {
+        retry: (Duration::from_millis(1), Duration::from_secs(3600)),
+        ..RemoteOptions::default()
+    };
+    let remote = reader(&file, &served.feed, served.address, hour);
+    let mut consumer = remote.consumer(NAME, ConsumerOptions::default()).await.unwrap();
+    add(&served.feed, 1..=30).await;
+    let mut positions = Vec::new();
+    for _ in 1..=30 {
+        positions.push(soon(consumer.next()).await.unwrap().position);
+    }
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "not-a-token").unwrap();
+    let handle = consumer.handle();
+    let done = tokio::spawn(async move {
+        join_all(positions.into_iter().map(|at| handle.acknowledge(at, None))).await
+    });
+    let refusals = || {
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let (_, after) =
+            text.split_once(r#"route="post /v1/consumers/{name}/acks",status="401"} "#)?;
+        after.lines().next()?.parse::<u32>().ok()
+    };
+    // The second one says that the first was heard.
+    soon(async {
+        while refusals().is_none_or(|count| count < 2) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    std::fs::write(&file, good).unwrap();
+    for result in soon(done).await.unwrap() {
+        result.unwrap();
+    }
+    assert_eq!(served.feed.consumers()[0].backlog, 0);
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_before_the_end_is_on_disk_after_it() {
     let lab = lab().await;
     let file = lab.dir.path().join("token");
