@@ -153,7 +153,7 @@ async fn a_parked_record_counts_as_done_and_is_kept_until_its_replay_is_acknowle
         consumer.acknowledge(second, None).await.unwrap();
         assert_eq!(consumer.status().floor, second);
         let letters = feed.dead_letters("mail", None, 10).await.unwrap();
-        assert_eq!((letters.len(), letters[0].record.position), (1, at));
+        assert_eq!((letters.len(), letters[0].position), (1, at));
         assert_eq!(letters[0].letter, letter());
         let unknown = feed.replay("mail", second).await;
         assert!(matches!(unknown, Err(ConsumerError::NotFound(_))));
@@ -313,11 +313,11 @@ async fn dead_letters_are_listed_page_by_page_and_can_be_thrown_away() {
         consumer.park(*at.last().unwrap(), letter()).await.unwrap();
     }
     let positions = |letters: &[feed::Parked]| -> Vec<u64> {
-        letters.iter().map(|parked| parked.record.position.seq).collect()
+        letters.iter().map(|parked| parked.position.seq).collect()
     };
     let first = feed.dead_letters("mail", None, 2).await.unwrap();
     assert_eq!(positions(&first), [1, 2]);
-    let rest = feed.dead_letters("mail", Some(first[1].record.position), 9).await.unwrap();
+    let rest = feed.dead_letters("mail", Some(first[1].position), 9).await.unwrap();
     assert_eq!(positions(&rest), [3, 4, 5]);
     let other = Position { epoch: 1, seq: 4 };
     assert_eq!(feed.dead_letters("mail", Some(other), 9).await.unwrap().len(), 5);

@@ -41,8 +41,10 @@ impl DeadLetter {
 /// A record that was given up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Parked {
-    /// The record, whole.
-    pub record: Arc<Record>,
+    /// Of the record.
+    pub position: Position,
+    /// The record, whole; none if it can't be read, for which it was given up.
+    pub record: Option<Arc<Record>>,
     /// Why.
     pub letter: DeadLetter,
     /// Whether it is to be handed out again.
