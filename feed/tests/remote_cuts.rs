@@ -201,12 +201,7 @@ async fn a_connection_on_which_nothing_comes_is_made_anew() {
     // New connections get through.
     lab.proxy.let_new_ones_through();
     assert_eq!(id_of(soon(consumer.next()).await.unwrap()), 1);
-    loop {
-        if let Item::Record(record) = soon(follower.next()).await {
-            assert_eq!(id_of(&record), 1);
-            break;
-        }
-    }
+    assert_eq!(record(&mut follower).await, 1);
 }
 
 /// The next record, whatever else comes before it.
@@ -288,11 +283,7 @@ async fn a_reader_of_a_feed_that_is_away_says_so_and_reads_on_once_it_is_back() 
     while !matches!(soon(follower.next()).await, Item::Resync) {}
     add(&journal, [2]).await;
     assert_eq!(id_of(soon(consumer.next()).await.unwrap()), 2);
-    loop {
-        if let Item::Record(record) = soon(follower.next()).await {
-            break assert_eq!(id_of(&record), 2);
-        }
-    }
+    assert_eq!(record(&mut follower).await, 2);
     drop(served);
 }
 

@@ -54,6 +54,9 @@ pub(super) async fn watch(Shared(state): Shared<State>, Segments(id): Segments<u
 struct Reader {
     state: State,
     follower: Follower,
+    /// Where it stood when it came. Until it has heard that it missed something, that is its
+    /// place: if it is cut before, it has to hear so the next time.
+    begins: Place,
 }
 
 impl Reader {
@@ -65,7 +68,8 @@ impl Reader {
             // What was told of the past meanwhile can't be told again.
             follower.resync();
         }
-        Self { state, follower }
+        let begins = Place { past: from.past.or(Some(now)), ..from };
+        Self { state, follower, begins }
     }
 
     fn place(&self) -> Place {
@@ -76,7 +80,7 @@ impl Reader {
     /// The state of the connection to the master.
     fn state(&self) -> BytesMut {
         let state = self.state.feed().state().borrow().clone();
-        sse::event("state", Some(&self.place()), &json(&state))
+        sse::event("state", Some(&self.begins), &json(&state))
     }
 
     fn encode(&self, item: &Item) -> BytesMut {
