@@ -94,7 +94,7 @@ async fn letters(
     while count < LISTED {
         let page = feed.dead_letters(consumer, after, PAGE).await.map_err(failed)?;
         let Some(last) = page.last() else { break };
-        after = Some(last.record.position);
+        after = Some(last.position);
         count += page.len();
         page.iter().for_each(&mut *each);
     }
@@ -104,7 +104,7 @@ async fn letters(
 async fn show(feed: &AnyFeed, consumer: &str, position: Position) -> Result<Parked, Failure> {
     let before = Position { seq: position.seq.saturating_sub(1), ..position };
     let found = feed.dead_letters(consumer, Some(before), 1).await.map_err(failed)?;
-    let found = found.into_iter().find(|letter| letter.record.position == position);
+    let found = found.into_iter().find(|letter| letter.position == position);
     found.ok_or_else(|| Failure::Other(format!("{consumer} has no dead letter {position}")))
 }
 
@@ -134,8 +134,10 @@ async fn each(feed: &AnyFeed, which: &Letters, change: Change) -> Result<usize, 
     let mut positions = positions.clone();
     if positions.is_empty() {
         let mut each = |letter: &Parked| {
-            if class.as_ref().is_none_or(|class| *class == letter.letter.class) {
-                positions.push(letter.record.position);
+            // What can't be read can be dropped, but not replayed.
+            let possible = matches!(change, Change::Drop) || letter.record.is_some();
+            if possible && class.as_ref().is_none_or(|class| *class == letter.letter.class) {
+                positions.push(letter.position);
             }
         };
         letters(feed, consumer, &mut each).await?;

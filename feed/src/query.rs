@@ -306,16 +306,15 @@ pub(crate) fn dead_letters(
     after: u64,
     limit: usize,
 ) -> Result<Vec<Parked>, StoreError> {
+    let epoch = tables::journal(transaction)?.epoch;
     let table = transaction.open_table(LETTERS)?;
-    let mut letters = Vec::new();
-    for row in table.range((name, after.saturating_add(1))..=(name, u64::MAX))? {
-        if letters.len() >= limit {
-            break;
-        }
-        let row: LetterRow = decode("a dead letter", row?.1.value())?;
-        letters.extend(parked(row));
-    }
-    Ok(letters)
+    let rows = table.range((name, after.saturating_add(1))..=(name, u64::MAX))?;
+    rows.take(limit)
+        .map(|row| {
+            let (key, row) = row?;
+            parked(Position { epoch, seq: key.value().1 }, row.value())
+        })
+        .collect()
 }
 
 /// See [`crate::Feed::dead_letter`].
@@ -324,11 +323,13 @@ pub(crate) fn dead_letter(
     name: &str,
     seq: u64,
 ) -> Result<Option<Parked>, StoreError> {
+    let epoch = tables::journal(transaction)?.epoch;
     let table = transaction.open_table(LETTERS)?;
     let Some(row) = table.get((name, seq))? else { return Ok(None) };
-    Ok(parked(decode("a dead letter", row.value())?))
+    parked(Position { epoch, seq }, row.value()).map(Some)
 }
 
-fn parked(LetterRow { record, letter, replay }: LetterRow) -> Option<Parked> {
-    record.map(|record| Parked { record: Arc::new(record), letter, replay })
+fn parked(position: Position, row: &[u8]) -> Result<Parked, StoreError> {
+    let LetterRow { record, letter, replay } = decode("a dead letter", row)?;
+    Ok(Parked { position, record: record.map(Arc::new), letter, replay })
 }

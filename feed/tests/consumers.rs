@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use feed::{Consumer, ConsumerError, ConsumerOptions, DeadLetter, Feed, Options, StateChange};
 use model::Position;
+use std::collections::BTreeMap;
 
 async fn consumer(feed: &Feed) -> Consumer {
     feed.consumer("mail", ConsumerOptions::default()).await.unwrap()
@@ -153,7 +154,7 @@ async fn a_parked_record_counts_as_done_and_is_kept_until_its_replay_is_acknowle
         consumer.acknowledge(second, None).await.unwrap();
         assert_eq!(consumer.status().floor, second);
         let letters = feed.dead_letters("mail", None, 10).await.unwrap();
-        assert_eq!((letters.len(), letters[0].record.position), (1, at));
+        assert_eq!((letters.len(), letters[0].position), (1, at));
         assert_eq!(letters[0].letter, letter());
         let unknown = feed.replay("mail", second).await;
         assert!(matches!(unknown, Err(ConsumerError::NotFound(_))));
@@ -302,6 +303,39 @@ async fn what_a_consumer_still_holds_is_not_handed_out_again_and_can_be_acknowle
 }
 
 #[tokio::test]
+async fn a_state_is_bounded_as_a_whole_and_a_change_beyond_that_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = open(dir.path());
+    let mut before = consumer(&feed).await;
+    add(&feed, [1]).await;
+    let at = next(&mut before).await.1;
+    let value = || vec![7; 64 << 10];
+    // 16 MiB but for what the keys cost.
+    let set: BTreeMap<_, _> = (0..255).map(|n| (format!("{n:03}"), value())).collect();
+    let full = StateChange { set, ..StateChange::default() };
+    before.handle().save(full.clone()).await.unwrap();
+    before.handle().save(full).await.expect("what is set again counts once");
+    let more = StateChange::set("more", value());
+    let refused = before.acknowledge(at, Some(more.clone())).await.unwrap_err();
+    let said = refused.to_string();
+    assert!(matches!(refused, ConsumerError::Bounds(_)) && said.contains("16777216"), "{said}");
+    assert_eq!((before.backlog(), before.get_state("more")), (1, None));
+    let instead = StateChange { remove: ["000".to_owned()].into(), ..more.clone() };
+    before.acknowledge(at, Some(instead)).await.unwrap();
+    drop(before);
+    feed.close().await;
+
+    let feed = open(dir.path());
+    let after = consumer(&feed).await.handle();
+    assert_eq!((after.get_state("000"), after.get_state("more")), (None, Some(value())));
+    let again = StateChange::set("again", value());
+    assert!(matches!(after.save(again.clone()).await, Err(ConsumerError::Bounds(_))));
+    feed.forget("mail").await.unwrap();
+    let anew = consumer(&feed).await.handle();
+    anew.save(again).await.expect("nothing is there any more");
+}
+
+#[tokio::test]
 async fn dead_letters_are_listed_page_by_page_and_can_be_thrown_away() {
     let dir = tempfile::tempdir().unwrap();
     let feed = open(dir.path());
@@ -313,11 +347,11 @@ async fn dead_letters_are_listed_page_by_page_and_can_be_thrown_away() {
         consumer.park(*at.last().unwrap(), letter()).await.unwrap();
     }
     let positions = |letters: &[feed::Parked]| -> Vec<u64> {
-        letters.iter().map(|parked| parked.record.position.seq).collect()
+        letters.iter().map(|parked| parked.position.seq).collect()
     };
     let first = feed.dead_letters("mail", None, 2).await.unwrap();
     assert_eq!(positions(&first), [1, 2]);
-    let rest = feed.dead_letters("mail", Some(first[1].record.position), 9).await.unwrap();
+    let rest = feed.dead_letters("mail", Some(first[1].position), 9).await.unwrap();
     assert_eq!(positions(&rest), [3, 4, 5]);
     let other = Position { epoch: 1, seq: 4 };
     assert_eq!(feed.dead_letters("mail", Some(other), 9).await.unwrap().len(), 5);

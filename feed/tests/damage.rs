@@ -156,6 +156,13 @@ async fn a_damaged_record_is_parked_and_does_not_hold_up_those_behind_it() {
     let at = Position { seq: 3, ..feed.head() };
     let refused = feed.replay("mail", at).await;
     assert!(matches!(refused, Err(feed::ConsumerError::NotFound(_))), "there is nothing to replay");
+    let letters = feed.dead_letters("mail", None, 9).await.unwrap();
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!((letter.position, &letter.record), (at, &None));
+    assert_eq!(letter.letter.class, "damaged");
+    assert_eq!(feed.dead_letter("mail", at).await.unwrap().as_ref(), Some(letter));
+    feed.drop_letter("mail", at).await.unwrap();
+    assert_eq!(consumer.status().dead_letters, 0);
 }
 
 /// Opens a damaged copy and reads all there is: it may be whole, refused or new, but what comes

@@ -7,7 +7,7 @@ mod served;
 use axum::{body::Body, http::Request};
 use common::*;
 use feed::{
-    Feed,
+    Feed, Snapshot,
     http::{
         api::{Code, OpenRequest, Problem},
         server::{About, Limits, ROUTES, State, router},
@@ -25,8 +25,8 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-/// Asks for a consumer's stream and does not read it.
-async fn stall(served: &Served, path: &str) -> TcpStream {
+/// Asks, and does not read the answer.
+async fn ask(served: &Served, path: &str) -> TcpStream {
     let mut socket = TcpStream::connect(served.address).await.unwrap();
     let request = format!(
         "GET /v1/{path} HTTP/1.1\r\nHost: feed\r\nAccept: text/event-stream\r\n\
@@ -34,6 +34,12 @@ async fn stall(served: &Served, path: &str) -> TcpStream {
         served.token
     );
     socket.write_all(request.as_bytes()).await.unwrap();
+    socket
+}
+
+/// Asks, and reads no more than that there is an answer.
+async fn stall(served: &Served, path: &str) -> TcpStream {
+    let mut socket = ask(served, path).await;
     let mut first = [0; 12];
     soon(socket.read_exact(&mut first)).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
@@ -139,6 +145,38 @@ async fn one_token_has_a_bounded_number_of_streams_and_others_are_not_hindered()
     streams.pop();
     requests(&served, 63).await;
     assert_eq!(served.get("info").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn an_answer_keeps_its_place_and_a_snapshot_its_room_until_they_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody is cut for being slow.
+    let served = served_with(open(dir.path()), Limits::default()).await;
+    let change = Change { comments: "x".repeat(16 << 10), ..Change::default() };
+    let added =
+        |id| Event::ChangeAdded { change: Box::new(Change { id: ChangeId(id), ..change.clone() }) };
+    // More than the kernel's buffers hold.
+    let events = (1..=2000).map(added).collect();
+    served.feed.ingest().commit(batch(events), &World::default()).await.unwrap();
+    let first = stall(&served, "snapshot?changes=5000").await;
+    let second = stall(&served, "snapshot?changes=5000").await;
+    assert_eq!(served.state.requests(), 2);
+    let mut waiting = Vec::new();
+    for _ in 2..64 {
+        waiting.push(ask(&served, "snapshot?changes=0").await);
+    }
+    requests(&served, 64).await;
+    assert_eq!(bad(served.get("info")).await.code, Code::TooMany);
+    let other = token(served.feed.master_uid(), "pages", &[Right::Read]);
+    let others = served.raw().get(served.url("snapshot?changes=1")).bearer_auth(other);
+    assert_eq!(good::<Snapshot>(others).await.changes.len(), 1);
+    drop(first);
+    for mut socket in waiting {
+        soon(socket.read_exact(&mut [0; 12])).await.unwrap();
+    }
+    requests(&served, 1).await;
+    drop(second);
+    requests(&served, 0).await;
 }
 
 #[tokio::test]

@@ -40,6 +40,20 @@ fn every_route_is_described_and_nothing_else_is() {
     assert_eq!(operations().len(), ROUTES.len(), "each once");
 }
 
+#[test]
+fn letters_are_asked_for_after_a_position_and_not_after_a_place() {
+    let document = document();
+    let pattern = |path: &str, name: &str| {
+        let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+        let parameter = parameters.iter().find(|parameter| parameter["name"] == name);
+        parameter.unwrap()["schema"]["pattern"].as_str().unwrap().to_owned()
+    };
+    let letters = "/v1/consumers/{name}/dead-letters";
+    let one = pattern(&format!("{letters}/{{position}}"), "position");
+    assert_eq!(pattern(letters, "after"), one);
+    assert_ne!(pattern("/v1/events", "from"), one);
+}
+
 /// Panics unless `value` is as the component of this name says.
 fn check(document: &Value, name: &str, value: &Value) {
     let schema = json!({

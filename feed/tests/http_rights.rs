@@ -145,7 +145,7 @@ async fn dead_letters_are_listed_replayed_and_dropped_by_those_who_may() {
     }
     let letters = "consumers/mail%2Fmain/dead-letters";
     let first: Letters = good(served.get(&format!("{letters}?limit=1"))).await;
-    assert_eq!(first.letters[0].record.position, positions[0]);
+    assert_eq!(first.letters[0].position, positions[0]);
     let rest: Letters = good(served.get(&format!("{letters}?after={}", positions[0]))).await;
     assert_eq!(rest.letters.len(), 2);
     let one: feed::Parked = good(served.get(&format!("{letters}/{}", positions[1]))).await;

@@ -10,7 +10,7 @@ use common::*;
 use feed::{
     AnyFeed, ConsumerError, ConsumerOptions, DeadLetter, Feed, Item, LossKind, Options,
     SnapshotLimits, StateChange,
-    http::client::{RemoteConsumer, RemoteHandle, RemoteOptions},
+    http::client::{RemoteConsumer, RemoteFollower, RemoteHandle, RemoteOptions},
 };
 use futures_util::future::join_all;
 use master::StateKind;
@@ -21,6 +21,7 @@ use remote::{
     options,
     proxy::{Fate, Proxy},
     reader,
+    relay::{Harm, Relay},
 };
 use served::{NAME, Served, limits, served_with};
 use std::{collections::BTreeSet, time::Duration};
@@ -200,12 +201,53 @@ async fn a_connection_on_which_nothing_comes_is_made_anew() {
     // New connections get through.
     lab.proxy.let_new_ones_through();
     assert_eq!(id_of(soon(consumer.next()).await.unwrap()), 1);
+    assert_eq!(record(&mut follower).await, 1);
+}
+
+/// The next record, whatever else comes before it.
+async fn record(follower: &mut RemoteFollower) -> u64 {
     loop {
         if let Item::Record(record) = soon(follower.next()).await {
-            assert_eq!(id_of(&record), 1);
-            break;
+            return id_of(&record);
         }
     }
+}
+
+#[tokio::test]
+async fn a_reader_misses_nothing_though_its_first_connection_is_cut_before_it_said_anything() {
+    let lab = lab().await;
+    let relay = Relay::start(lab.served.address).await;
+    let file = lab.dir.path().join("token");
+    let remote = reader(&file, &lab.journal, relay.address, options());
+    relay.spoil(Harm::HeadOnly);
+    // As pages do.
+    let mut follower = loop {
+        if let Ok((_, follower)) = soon(remote.subscribe(SnapshotLimits::default())).await {
+            break follower;
+        }
+    };
+    assert!(relay.is_done());
+    add(&lab.journal, 1..=2).await;
+    assert_eq!([record(&mut follower).await, record(&mut follower).await], [1, 2]);
+}
+
+#[tokio::test]
+async fn a_reader_whose_place_is_refused_misses_nothing_after_its_new_snapshot() {
+    let lab = lab().await;
+    let relay = Relay::start(lab.proxy.address).await;
+    let file = lab.dir.path().join("token");
+    let remote = reader(&file, &lab.journal, relay.address, options());
+    let (_, mut follower) = remote.subscribe(SnapshotLimits::default()).await.unwrap();
+    add(&lab.journal, [1]).await;
+    assert_eq!(record(&mut follower).await, 1);
+    relay.spoil(Harm::OddPlace);
+    lab.proxy.cut();
+    while !matches!(soon(follower.next()).await, Item::Resync) {}
+    assert!(relay.is_done());
+    let snapshot = remote.snapshot(SnapshotLimits::default()).await.unwrap();
+    assert_eq!(snapshot.position, lab.journal.head());
+    add(&lab.journal, [2]).await;
+    assert_eq!(record(&mut follower).await, 2);
 }
 
 #[tokio::test]
@@ -241,11 +283,7 @@ async fn a_reader_of_a_feed_that_is_away_says_so_and_reads_on_once_it_is_back() 
     while !matches!(soon(follower.next()).await, Item::Resync) {}
     add(&journal, [2]).await;
     assert_eq!(id_of(soon(consumer.next()).await.unwrap()), 2);
-    loop {
-        if let Item::Record(record) = soon(follower.next()).await {
-            break assert_eq!(id_of(&record), 2);
-        }
-    }
+    assert_eq!(record(&mut follower).await, 2);
     drop(served);
 }
 
@@ -287,6 +325,52 @@ async fn a_token_that_is_replaced_is_used_by_the_next_request() {
     assert!(refused.starts_with("the feed refuses: ") && !refused.contains("not-a-token"));
     std::fs::write(&file, good).unwrap();
     assert_eq!(remote.head().await.unwrap(), lab.journal.head());
+}
+
+#[tokio::test]
+async fn acknowledgements_that_are_refused_together_are_one_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = prometheus::Registry::new();
+    let metrics = feed::Metrics::register(&registry, "ci/main").unwrap();
+    let journal = Feed::open(&dir.path().join("data"), Options { metrics, ..common::options() });
+    let served = served_with(journal.unwrap(), limits()).await;
+    let file = dir.path().join("token");
+    // Each failure doubles the wait: as many of them as there are records would come to an hour.
+    let hour = RemoteOptions {
+        retry: (Duration::from_millis(1), Duration::from_secs(3600)),
+        ..RemoteOptions::default()
+    };
+    let remote = reader(&file, &served.feed, served.address, hour);
+    let mut consumer = remote.consumer(NAME, ConsumerOptions::default()).await.unwrap();
+    add(&served.feed, 1..=30).await;
+    let mut positions = Vec::new();
+    for _ in 1..=30 {
+        positions.push(soon(consumer.next()).await.unwrap().position);
+    }
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "not-a-token").unwrap();
+    let handle = consumer.handle();
+    let done = tokio::spawn(async move {
+        join_all(positions.into_iter().map(|at| handle.acknowledge(at, None))).await
+    });
+    let refusals = || {
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let (_, after) =
+            text.split_once(r#"route="post /v1/consumers/{name}/acks",status="401"} "#)?;
+        after.lines().next()?.parse::<u32>().ok()
+    };
+    // The second one says that the first was heard.
+    soon(async {
+        while refusals().is_none_or(|count| count < 2) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    std::fs::write(&file, good).unwrap();
+    for result in soon(done).await.unwrap() {
+        result.unwrap();
+    }
+    assert_eq!(served.feed.consumers()[0].backlog, 0);
 }
 
 #[tokio::test]

@@ -189,7 +189,7 @@ async fn a_parked_record_is_kept_until_it_is_replayed_or_dropped(stage: Stage) {
         at.push(position);
     }
     let letters = stage.feed.dead_letters(NAME, Some(at[0]), 1).await.unwrap();
-    assert_eq!((letters.len(), letters[0].record.position), (1, at[1]));
+    assert_eq!((letters.len(), letters[0].position), (1, at[1]));
     assert_eq!(letters[0].letter, letter());
     stage.feed.drop_letter(NAME, at[2]).await.unwrap();
     let unknown = stage.feed.replay(NAME, at[2]).await.unwrap_err();
@@ -204,7 +204,7 @@ async fn a_parked_record_is_kept_until_it_is_replayed_or_dropped(stage: Stage) {
     assert_eq!(next(&mut consumer).await.1, at[0]);
     soon(handle.acknowledge(at[0], None)).await.unwrap();
     let letters = stage.feed.dead_letters(NAME, None, 10).await.unwrap();
-    assert_eq!(letters.iter().map(|l| l.record.position).collect::<Vec<_>>(), [at[1]]);
+    assert_eq!(letters.iter().map(|l| l.position).collect::<Vec<_>>(), [at[1]]);
 }
 
 async fn a_forgotten_consumer_ends(stage: Stage) {

@@ -54,10 +54,8 @@ async fn a_journal_of_the_release_before_opens_with_all_it_had() {
         let known = master::Sink::known(&feed.ingest());
         assert_eq!((known.world.title.as_str(), known.fresh), ("Version 1", false));
         let letters = feed.dead_letters("mail/main", None, 9).await.unwrap();
-        let texts: Vec<_> = letters
-            .iter()
-            .map(|l| (l.record.position.seq, l.letter.text.as_str(), l.replay))
-            .collect();
+        let texts: Vec<_> =
+            letters.iter().map(|l| (l.position.seq, l.letter.text.as_str(), l.replay)).collect();
         assert_eq!(texts, [(2, "550 no such user", false), (7, "554 refused", true)]);
         // What this format has beside.
         let users = feed.users(None, 9).await.unwrap();

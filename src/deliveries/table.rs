@@ -14,9 +14,10 @@ const REASON: usize = 80;
 pub(super) struct Row {
     consumer: String,
     position: Position,
-    identity: String,
+    /// None of a record that can't be read, and neither are the next three.
+    identity: Option<String>,
     /// What happened, such as `buildFinished`.
-    event: &'static str,
+    event: Option<&'static str>,
     builder: Option<String>,
     number: Option<u64>,
     class: String,
@@ -30,16 +31,17 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn new(consumer: &str, parked: &Parked) -> Self {
-        let Parked { record, letter, replay } = parked;
-        let build = match &record.event {
-            Event::BuildStarted { build } | Event::BuildFinished { build } => Some(build),
+        let Parked { position, record, letter, replay } = parked;
+        let event = record.as_ref().map(|record| &record.event);
+        let build = match event {
+            Some(Event::BuildStarted { build } | Event::BuildFinished { build }) => Some(build),
             _ => None,
         };
         Self {
             consumer: consumer.to_owned(),
-            position: record.position,
-            identity: record.identity.to_string(),
-            event: record.event.name(),
+            position: *position,
+            identity: record.as_ref().map(|record| record.identity.to_string()),
+            event: event.map(Event::name),
             builder: build.map(|build| build.builder.name.to_string()),
             number: build.map(|build| build.number),
             class: letter.class.clone(),
@@ -54,8 +56,12 @@ impl Row {
     fn what(&self) -> String {
         match (&self.builder, self.number) {
             (Some(builder), Some(number)) => format!("{builder} #{number}"),
-            _ => self.event.to_owned(),
+            _ => self.event.unwrap_or("unreadable").to_owned(),
         }
+    }
+
+    fn identity(&self) -> String {
+        self.identity.clone().unwrap_or_else(|| "-".to_owned())
     }
 }
 
@@ -86,7 +92,7 @@ pub(super) fn listed(listed: &Listed) -> String {
                 class,
                 row.attempts.to_string(),
                 age(row.at_ms),
-                row.identity.clone(),
+                row.identity(),
                 row.text.chars().take(REASON).collect(),
             ]
         });
@@ -103,7 +109,7 @@ pub(super) fn whole(consumer: &str, parked: &Parked) -> String {
     for (name, value) in [
         ("consumer", row.consumer.clone()),
         ("position", row.position.to_string()),
-        ("identity", row.identity.clone()),
+        ("identity", row.identity()),
         ("what", row.what()),
         ("class", row.class.clone()),
         ("attempts", row.attempts.to_string()),
@@ -113,9 +119,11 @@ pub(super) fn whole(consumer: &str, parked: &Parked) -> String {
     ] {
         let _ = writeln!(text, "{name:<10}{}", plain(&value));
     }
-    // JSON has no characters that command a terminal.
-    let event = serde_json::to_string_pretty(&parked.record.event).unwrap_or_default();
-    let _ = writeln!(text, "event     {}", event.replace('\u{7f}', " "));
+    if let Some(record) = &parked.record {
+        // JSON has no characters that command a terminal.
+        let event = serde_json::to_string_pretty(&record.event).unwrap_or_default();
+        let _ = writeln!(text, "event     {}", event.replace('\u{7f}', " "));
+    }
     text
 }
 
@@ -175,7 +183,8 @@ mod tests {
         };
         let text = format!("550 \u{1b}[2J\nno {}", "x".repeat(200));
         let letter = DeadLetter { class: "permanent".into(), text, attempts: 3, at_ms: 0 };
-        let parked = Parked { record: Arc::new(record), letter, replay: true };
+        let position = record.position;
+        let parked = Parked { position, record: Some(Arc::new(record)), letter, replay: true };
         let all = Listed { consumers: vec![], dead_letters: vec![Row::new("mail/a", &parked)] };
         let table = listed(&all);
         assert!(table.contains("mail/a    1.42"), "{table}");
@@ -184,5 +193,17 @@ mod tests {
             assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
         }
         assert_eq!(listed(&all).lines().count(), 4);
+    }
+
+    #[test]
+    fn a_letter_about_what_cannot_be_read_is_shown_too() {
+        let letter = DeadLetter { class: "damaged".into(), ..DeadLetter::default() };
+        let position = Position { epoch: 1, seq: 42 };
+        let parked = Parked { position, record: None, letter, replay: false };
+        let all = Listed { consumers: vec![], dead_letters: vec![Row::new("mail/a", &parked)] };
+        let table = listed(&all);
+        assert!(table.contains("mail/a    1.42      unreadable  damaged"), "{table}");
+        let whole = whole("mail/a", &parked);
+        assert!(whole.contains("position  1.42") && !whole.contains("event "), "{whole}");
     }
 }

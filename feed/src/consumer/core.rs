@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) row: ConsumerRow,
     /// As on disk.
     pub(crate) values: BTreeMap<String, Vec<u8>>,
+    /// What the values count, see [`super::words::STATE_BYTES`].
+    pub(crate) state_bytes: usize,
     /// Dead letters to be handed out again.
     pub(crate) replays: BTreeSet<u64>,
     /// Builds to be handed out from the history, those in flight included. As on disk.

@@ -1,6 +1,6 @@
 //! What is on disk of consumers, when the journal opens.
 
-use super::core::Core;
+use super::{core::Core, words::state_bytes};
 use crate::{
     StoreError,
     store::tables::{CONSUMERS, ConsumerRow, LETTERS, LetterRow, REFILLS, STATE, decode},
@@ -29,6 +29,7 @@ pub(crate) fn all(
                 if owner != name {
                     break;
                 }
+                own.state_bytes += state_bytes(key, value.value());
                 own.values.insert(key.to_owned(), value.value().to_vec());
             }
             for row in refills.range((name, 0)..=(name, u64::MAX))? {

@@ -234,10 +234,11 @@ impl Consumer {
         let name = self.handle.core.name.clone();
         let read = move |t: &_| query::dead_letter(t, &name, seq);
         let letter = self.handle.feed.shared.read(read).await?;
-        if letter.is_none() {
+        let record = letter.and_then(|letter| letter.record);
+        if record.is_none() {
             self.handle.core.lock().replays.remove(&seq);
         }
-        Ok(letter.map(|letter| letter.record))
+        Ok(record)
     }
 
     /// A handle for other tasks.

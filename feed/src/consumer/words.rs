@@ -14,6 +14,11 @@ const NAME_BYTES: usize = 256;
 /// Most bytes of one value of a consumer's state, and most keys that one change names.
 const VALUE_BYTES: usize = 64 << 10;
 const KEYS: usize = 1024;
+/// Most bytes of a consumer's state as a whole: all of it is in memory, and in each answer to who
+/// opens it.
+pub(crate) const STATE_BYTES: usize = 16 << 20;
+/// What a key and its value cost beside their own bytes.
+const ENTRY_BYTES: usize = 64;
 
 /// Why a record was given up; kept with the record until it is replayed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,8 +46,10 @@ impl DeadLetter {
 /// A record that was given up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Parked {
-    /// The record, whole.
-    pub record: Arc<Record>,
+    /// Of the record.
+    pub position: Position,
+    /// The record, whole; none if it can't be read, for which it was given up.
+    pub record: Option<Arc<Record>>,
     /// Why.
     pub letter: DeadLetter,
     /// Whether it is to be handed out again.
@@ -213,6 +220,11 @@ pub struct ConsumerStatus {
     /// What the process that runs it said last, within the last ten minutes.
     #[serde(default)]
     pub report: Option<Report>,
+}
+
+/// What a key and its value count of [`STATE_BYTES`].
+pub(crate) fn state_bytes(key: &str, value: &[u8]) -> usize {
+    key.len() + value.len() + ENTRY_BYTES
 }
 
 pub(crate) fn bounded(what: &str, text: &str) -> Result<(), ConsumerError> {

@@ -317,7 +317,7 @@ pub struct Consumers {
 pub struct LettersQuery {
     /// Only letters after this position.
     #[serde(with = "words::position", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<words::Place>")]
+    #[schemars(schema_with = "words::position::schema")]
     pub after: Option<Position>,
     /// Most letters in the answer.
     pub limit: Option<usize>,

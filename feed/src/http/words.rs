@@ -88,7 +88,12 @@ impl<'de> Deserialize<'de> for Place {
 /// A position in a query: as text, `1.42`.
 pub(super) mod position {
     use model::Position;
+    use schemars::{Schema, SchemaGenerator, json_schema};
     use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(in crate::http) fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "null"], "pattern": "^[0-9]+\\.[0-9]+$" })
+    }
 
     #[allow(clippy::ref_option, reason = "serde's signature")]
     pub(in crate::http) fn serialize<S: Serializer>(

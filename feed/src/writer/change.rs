@@ -2,11 +2,14 @@
 
 use crate::{
     ConsumerError, Done, StateChange, StoreError,
-    consumer::core::Core,
+    consumer::{
+        core::Core,
+        words::{STATE_BYTES, state_bytes},
+    },
     shared::now_ms,
     store::tables::{ConsumerRow, LETTERS, REFILLS, STATE},
 };
-use redb::WriteTransaction;
+use redb::{ReadableTable as _, WriteTransaction};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -26,13 +29,15 @@ pub(super) struct Change {
     /// Rows of [`REFILLS`] that are new, or gone.
     pub(super) refills: BTreeMap<u64, bool>,
     pub(super) values: Vec<StateChange>,
+    /// What all values count, these included.
+    pub(super) state_bytes: usize,
 }
 
 impl Change {
     pub(super) fn of(core: Arc<Core>) -> Self {
-        let row = {
+        let (row, state_bytes) = {
             let state = core.lock();
-            ConsumerRow { away_ms: state.away_ms, ..state.row.clone() }
+            (ConsumerRow { away_ms: state.away_ms, ..state.row.clone() }, state.state_bytes)
         };
         Self {
             core,
@@ -43,6 +48,7 @@ impl Change {
             replays: BTreeMap::new(),
             refills: BTreeMap::new(),
             values: Vec::new(),
+            state_bytes,
         }
     }
 
@@ -86,14 +92,29 @@ impl Change {
         }
     }
 
-    /// Writes the consumer's own values.
+    /// Writes the consumer's own values; none of them, if there would be more than may be. What
+    /// makes them fewer is never refused.
     pub(super) fn put_state(
         &mut self,
         transaction: &WriteTransaction,
         state: &StateChange,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Result<(), ConsumerError>, StoreError> {
         let mut table = transaction.open_table(STATE)?;
         let name = self.core.name.as_str();
+        let mut bytes = self.state_bytes;
+        let gone = state.remove.iter().filter(|key| !state.set.contains_key(*key));
+        for key in gone.chain(state.set.keys()) {
+            if let Some(value) = table.get((name, key.as_str()))? {
+                bytes = bytes.saturating_sub(state_bytes(key, value.value()));
+            }
+        }
+        bytes += state.set.iter().map(|(key, value)| state_bytes(key, value)).sum::<usize>();
+        if bytes > STATE_BYTES && bytes > self.state_bytes {
+            return Ok(Err(ConsumerError::Bounds(format!(
+                "the state of consumer {name} would have {bytes} bytes; {STATE_BYTES} are \
+                 possible: remove keys"
+            ))));
+        }
         for key in &state.remove {
             table.remove((name, key.as_str()))?;
         }
@@ -101,7 +122,8 @@ impl Change {
             table.insert((name, key.as_str()), value.as_slice())?;
         }
         self.values.push(state.clone());
-        Ok(())
+        self.state_bytes = bytes;
+        Ok(Ok(()))
     }
 
     /// Removes all that the consumer has.

@@ -130,6 +130,12 @@ impl Changes {
                         Err(ConsumerError::NotHandedOut { given: *position })
                     });
                 }
+                // Before anything else is changed: it may be refused.
+                if let Some(state) = &done.change
+                    && let Err(error) = change.put_state(transaction, state)?
+                {
+                    return Ok(Err(error));
+                }
                 match &done.letter {
                     Some(letter) => letters::put(transaction, shared, change, seq, letter)?,
                     None if change.row.ledger.is_done(seq) => {
@@ -142,9 +148,6 @@ impl Changes {
                 change.count(done);
                 change.row.ledger.mark(seq);
                 change.done.insert(seq);
-                if let Some(state) = &done.change {
-                    change.put_state(transaction, state)?;
-                }
                 Ok(Ok(Granted::Done))
             }
             Wish::Save { generation, change: state } => {
@@ -152,8 +155,7 @@ impl Changes {
                     return Ok(Err(error));
                 }
                 change.seen();
-                change.put_state(transaction, state)?;
-                Ok(Ok(Granted::Done))
+                Ok(change.put_state(transaction, state)?.map(|()| Granted::Done))
             }
             Wish::Unreadable { generation, seq, letter } => {
                 if let Err(error) = change.check(*generation) {
@@ -233,7 +235,17 @@ impl Changes {
         let mut listed = false;
         let head = shared.head().seq;
         for (name, change) in self.by_name {
-            let Change { core, row, opened, forgotten, done, replays, refills, values } = change;
+            let Change {
+                core,
+                row,
+                opened,
+                forgotten,
+                done,
+                replays,
+                refills,
+                values,
+                state_bytes,
+            } = change;
             {
                 let mut state = core.lock();
                 state.away_ms = row.away_ms;
@@ -243,6 +255,7 @@ impl Changes {
                     state.values.retain(|key, _| !remove.contains(key));
                     state.values.extend(set);
                 }
+                state.state_bytes = state_bytes;
                 for seq in done {
                     state.in_flight.remove(&seq);
                 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 pub mod proxy;
+pub mod relay;
 
 use crate::{
     common::open,

@@ -11,7 +11,9 @@ use reqwest::Method;
 use std::{fmt, future::Future, pin::Pin};
 use tokio::time::{Instant, sleep_until};
 
-type Connecting = Pin<Box<dyn Future<Output = Result<Events, Failure>> + Send>>;
+/// A stream, and the event that it begins with.
+type Connected = (Events, Event);
+type Connecting = Pin<Box<dyn Future<Output = Result<Connected, Failure>> + Send>>;
 
 /// Reads on from a position in a feed elsewhere. While that is away it says so by an
 /// [`Item::State`] of [`StateKind::FeedAway`], and goes on where it was once it is back.
@@ -23,12 +25,16 @@ pub struct RemoteFollower {
     /// Records up to here are known from a snapshot.
     known: Option<Position>,
     events: Option<Events>,
+    /// What the stream began with, if it is not handed out yet.
+    first: Option<Event>,
     connecting: Option<Connecting>,
     backoff: Backoff,
     /// Not before then.
     again: Option<Instant>,
     /// The state that was told last.
     told: Option<MasterState>,
+    /// What was read so far leads nowhere, which is told once there is a place to read on from.
+    resync: bool,
 }
 
 impl fmt::Debug for RemoteFollower {
@@ -51,10 +57,12 @@ impl RemoteFollower {
             position: from.unwrap_or_default(),
             known: None,
             events: None,
+            first: None,
             connecting: None,
             backoff: Backoff::new(first, longest),
             again: None,
             told: None,
+            resync: false,
         }
     }
 
@@ -69,15 +77,29 @@ impl RemoteFollower {
         self.position = position;
     }
 
-    /// Connects once.
+    /// Connects once. What comes after it is read on, whatever is cut.
     pub(super) async fn connect(&mut self) -> Result<(), Failure> {
-        self.events = Some(connect(self.remote.clone(), self.place.clone()).await?);
+        let connected = connect(self.remote.clone(), self.place.clone()).await?;
+        self.connected(connected);
         Ok(())
+    }
+
+    fn connected(&mut self, (events, first): Connected) {
+        if first.id.is_some() {
+            self.place.clone_from(&first.id);
+        }
+        (self.events, self.first) = (Some(events), Some(first));
     }
 
     /// The next item; waits for it, for ever while the feed is away. Safe to cancel.
     pub async fn next(&mut self) -> Item {
         loop {
+            if let Some(first) = self.first.take() {
+                if let Some(item) = self.item(first) {
+                    return item;
+                }
+                continue;
+            }
             if let Some(events) = &mut self.events {
                 match events.next().await {
                     Ok(event) => {
@@ -99,13 +121,21 @@ impl RemoteFollower {
             let connected = connecting.await;
             self.connecting = None;
             match connected {
-                Ok(events) => self.events = Some(events),
-                Err(failure) => {
-                    if let Failure::Refused(Problem { code: Code::Bounds, .. }) = failure {
-                        // The place means nothing to this feed: take a new snapshot.
-                        self.place = None;
+                Ok(connected) => {
+                    self.connected(connected);
+                    if std::mem::take(&mut self.resync) {
+                        self.known = None;
                         return Item::Resync;
                     }
+                }
+                Err(Failure::Refused(Problem { code: Code::Bounds, .. }))
+                    if self.place.is_some() =>
+                {
+                    // The place means nothing to this feed.
+                    self.place = None;
+                    self.resync = true;
+                }
+                Err(failure) => {
                     self.cut(&failure);
                     let text = format!("{failure}; tried again and again");
                     if let Some(item) = self.state(MasterState::now(StateKind::FeedAway, text)) {
@@ -168,10 +198,14 @@ impl RemoteFollower {
     }
 }
 
-async fn connect(remote: Remote, place: Option<String>) -> Result<Events, Failure> {
+/// Connects, and waits for the event that the feed sends at once: its id is where the stream
+/// begins. Who was cut before it knew that could only begin at a later head.
+async fn connect(remote: Remote, place: Option<String>) -> Result<Connected, Failure> {
     let mut request = remote.request(Method::GET, &["events"]);
     if let Some(place) = place {
         request = request.header("Last-Event-ID", place);
     }
-    remote.stream(request).await
+    let mut events = remote.stream(request).await?;
+    let first = events.next().await?;
+    Ok((events, first))
 }

@@ -1,11 +1,12 @@
 //! Before every request: a token, its rights, and how much it has open.
 
-use super::{Need, State, answer::bounds, places::Permit};
+use super::{Need, State, answer::bounds, held, places::Permit};
 use crate::http::{
     api::{Code, Problem},
     token::{Claims, Kind, Right},
 };
 use axum::{
+    body::Body,
     extract::{RawPathParams, Request, State as Shared, rejection::RawPathParamsRejection},
     http::{HeaderMap, header},
     middleware::Next,
@@ -21,7 +22,7 @@ const QUERY_BYTES: usize = 4096;
 pub(super) struct Caller {
     /// What kind of reader it is.
     pub(super) kind: Kind,
-    /// Kept as long as the answer is being written.
+    /// Its place, which it keeps until the answer is written.
     pub(super) permit: Arc<Permit>,
 }
 
@@ -44,9 +45,11 @@ pub(super) async fn guard(
     if request.uri().query().is_some_and(|query| query.len() > QUERY_BYTES) {
         return Err(bounds(format!("the query is longer than {QUERY_BYTES} bytes")));
     }
-    let permit = state.inner.places.enter(&claims.consumer)?;
-    request.extensions_mut().insert(Caller { kind: claims.kind, permit: Arc::new(permit) });
-    Ok(next.run(request).await)
+    let permit = Arc::new(state.inner.places.enter(&claims.consumer)?);
+    let caller = Caller { kind: claims.kind, permit: Arc::clone(&permit) };
+    request.extensions_mut().insert(caller);
+    let response = next.run(request).await;
+    Ok(response.map(|body| Body::new(held::Answer::new(body, permit))))
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {

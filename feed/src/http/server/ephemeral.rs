@@ -3,14 +3,13 @@
 use super::{
     State,
     answer::{Params, Segments, bounds},
-    auth::Caller,
     sse,
 };
 use crate::{
     Follower, Item,
     http::api::{EventsQuery, Past, Place, Problem},
 };
-use axum::{Extension, extract::State as Shared, http::HeaderMap, response::Response};
+use axum::{extract::State as Shared, http::HeaderMap, response::Response};
 use bytes::BytesMut;
 use futures_util::{StreamExt as _, stream};
 use model::LogId;
@@ -18,7 +17,6 @@ use serde::Serialize;
 
 pub(super) async fn events(
     Shared(state): Shared<State>,
-    Extension(caller): Extension<Caller>,
     Params(query): Params<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -33,16 +31,12 @@ pub(super) async fn events(
     let reader = Reader::new(state, from);
     let first = reader.state();
     let events = stream::once(std::future::ready(first)).chain(stream::unfold(reader, next));
-    Ok(sse::answer(caller.permit, events.boxed(), || None))
+    Ok(sse::answer(events.boxed(), || None))
 }
 
 /// Growth of a log is told on `/v1/events` for as long as this stream is open, which says nothing
 /// but that it is.
-pub(super) async fn watch(
-    Shared(state): Shared<State>,
-    Extension(caller): Extension<Caller>,
-    Segments(id): Segments<u64>,
-) -> Response {
+pub(super) async fn watch(Shared(state): Shared<State>, Segments(id): Segments<u64>) -> Response {
     let stop = state.inner.stop.clone();
     let watch = state.feed().watch_log(LogId(id));
     let alive = stream::unfold((stop, watch), async |(stop, watch)| {
@@ -54,12 +48,15 @@ pub(super) async fn watch(
         }
     });
     let first = stream::once(std::future::ready(sse::comment()));
-    sse::answer(caller.permit, first.chain(alive).boxed(), || None)
+    sse::answer(first.chain(alive).boxed(), || None)
 }
 
 struct Reader {
     state: State,
     follower: Follower,
+    /// Where it stood when it came. Until it has heard that it missed something, that is its
+    /// place: if it is cut before, it has to hear so the next time.
+    begins: Place,
 }
 
 impl Reader {
@@ -71,7 +68,8 @@ impl Reader {
             // What was told of the past meanwhile can't be told again.
             follower.resync();
         }
-        Self { state, follower }
+        let begins = Place { past: from.past.or(Some(now)), ..from };
+        Self { state, follower, begins }
     }
 
     fn place(&self) -> Place {
@@ -82,7 +80,7 @@ impl Reader {
     /// The state of the connection to the master.
     fn state(&self) -> BytesMut {
         let state = self.state.feed().state().borrow().clone();
-        sse::event("state", Some(&self.place()), &json(&state))
+        sse::event("state", Some(&self.begins), &json(&state))
     }
 
     fn encode(&self, item: &Item) -> BytesMut {

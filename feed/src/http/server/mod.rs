@@ -9,6 +9,7 @@ mod auth;
 mod consumers;
 mod encoded;
 mod ephemeral;
+mod held;
 mod letters;
 mod listen;
 mod places;
@@ -31,7 +32,7 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// How many snapshots are made at a time: each is whole in memory.
+/// How many snapshots are made at a time: each is whole in memory, twice.
 const SNAPSHOTS: usize = 2;
 
 /// Whose feed is served.

@@ -3,6 +3,8 @@
 use super::{
     State,
     answer::{Params, Segments, json, not_found},
+    auth::Caller,
+    held,
 };
 use crate::{
     Snapshot,
@@ -12,12 +14,13 @@ use crate::{
     },
 };
 use axum::{
-    Json,
+    Extension, Json,
     extract::State as Shared,
     http::{HeaderMap, header},
     response::{IntoResponse as _, Response},
 };
 use model::{Build, BuildId, Change, ChangeId, LogId};
+use std::sync::Arc;
 
 /// Most builds and changes in one snapshot.
 const SNAPSHOT_MOST: usize = 5_000;
@@ -48,6 +51,7 @@ pub(super) async fn info(Shared(state): Shared<State>) -> Result<Json<Info>, Pro
 
 pub(super) async fn snapshot(
     Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
     Params(mut limits): Params<SnapshotQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -58,16 +62,19 @@ pub(super) async fn snapshot(
     let packed = accepts.flat_map(|value| value.split(',')).any(|range| {
         range.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case(MSGPACK))
     });
-    let permit = state.inner.snapshots.acquire().await;
+    // The reader's own first: one that is slow keeps others from none.
+    let kept = Arc::clone(caller.permit.snapshots()).acquire_owned().await;
+    let making = state.inner.snapshots.acquire().await;
     let snapshot = state.feed().snapshot(limits).await?;
     let encoded = tokio::task::spawn_blocking(move || encode(&snapshot, packed)).await;
-    drop(permit);
+    drop(making);
     let body = encoded
         .map_err(|error| error.to_string())
         .flatten()
         .map_err(|text| Problem::new(Code::Unavailable, format!("the snapshot: {text}")))?;
     let media = if packed { MSGPACK } else { "application/json" };
-    Ok(([(header::CONTENT_TYPE, media), (header::VARY, "Accept")], body).into_response())
+    let headers = [(header::CONTENT_TYPE, media), (header::VARY, "Accept")];
+    Ok((headers, held::with(body, kept)).into_response())
 }
 
 fn encode(snapshot: &Snapshot, packed: bool) -> Result<Vec<u8>, String> {

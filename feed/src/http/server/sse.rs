@@ -1,6 +1,5 @@
 //! Server-sent events: how they are written, and when.
 
-use super::places::Permit;
 use axum::{
     body::Body,
     http::header,
@@ -12,7 +11,6 @@ use std::{
     convert::Infallible,
     fmt::{Display, Write as _},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -53,11 +51,10 @@ pub(super) fn comment() -> BytesMut {
 /// A stream as the answer. It is asked for its next event only when there is room to write it.
 /// Events that are ready at the same time go out together, and `after` says what follows them.
 pub(super) fn answer(
-    permit: Arc<Permit>,
     events: BoxStream<'static, BytesMut>,
     after: impl Fn() -> Option<BytesMut> + Send + Unpin + 'static,
 ) -> Response {
-    let together = Together { events, after, ended: false, _permit: permit };
+    let together = Together { events, after, ended: false };
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
@@ -71,8 +68,6 @@ struct Together<F> {
     events: BoxStream<'static, BytesMut>,
     after: F,
     ended: bool,
-    /// The request runs as long as this is there.
-    _permit: Arc<Permit>,
 }
 
 impl<F: Fn() -> Option<BytesMut> + Unpin> Stream for Together<F> {

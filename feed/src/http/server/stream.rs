@@ -3,7 +3,6 @@
 use super::{
     State,
     answer::{Params, Segments, json},
-    auth::Caller,
     slots::{InUse, Slot},
     sse,
 };
@@ -12,7 +11,6 @@ use crate::{
     http::api::{Backlog, Code, ConsumeQuery, Problem, consumed},
 };
 use axum::{
-    Extension,
     extract::State as Shared,
     http::{HeaderMap, header},
     response::Response,
@@ -34,7 +32,6 @@ const FEW: usize = 32;
 
 pub(super) async fn events(
     Shared(state): Shared<State>,
-    Extension(caller): Extension<Caller>,
     Segments(name): Segments<String>,
     Params(query): Params<ConsumeQuery>,
     headers: HeaderMap,
@@ -48,7 +45,7 @@ pub(super) async fn events(
         // At once, so that the reader sees that it is connected.
         let first = stream::once(std::future::ready(sse::comment()));
         let events = first.chain(stream::unfold(Some(reader), next_events));
-        return Ok(sse::answer(caller.permit, events.boxed(), move || Some(backlog(&slot))));
+        return Ok(sse::answer(events.boxed(), move || Some(backlog(&slot))));
     }
     poll(reader, query).await
 }

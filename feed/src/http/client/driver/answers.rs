@@ -52,6 +52,7 @@ impl Driver {
             Err(failure) => return Err(self.left(failure)),
         };
         let (mut later, mut done_with_state, mut leave) = (Vec::new(), false, None);
+        let mut put_off = Vec::new();
         for (wish, result) in self.outbox.take(count).into_iter().zip(results) {
             let Some(problem) = result else {
                 // A later one that is on disk while an earlier one is not.
@@ -65,9 +66,7 @@ impl Driver {
                     wish.answer(Err(error));
                 }
                 Verdict::Later => {
-                    *not_before = Instant::now() + self.backoff.next_wait();
-                    let consumer = &self.shared.name;
-                    tracing::warn!(consumer, "an acknowledgement is tried again: {problem}");
+                    put_off.push(problem);
                     later.push(wish);
                 }
                 Verdict::Reopen | Verdict::Superseded | Verdict::Forgotten => {
@@ -78,6 +77,13 @@ impl Driver {
         }
         if later.is_empty() {
             self.backoff.reset();
+        }
+        if let Some(problem) = put_off.first() {
+            // One request failed, whatever the number of those in it.
+            let wait = self.backoff.next_wait();
+            *not_before = Instant::now() + wait;
+            let (consumer, count) = (&self.shared.name, put_off.len());
+            tracing::warn!(consumer, count, ?wait, "acknowledgements are tried again: {problem}");
         }
         if !self.outbox.put_back(later, done_with_state) {
             let text = "acknowledgements came to pass in another order".to_owned();
