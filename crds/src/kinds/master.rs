@@ -178,8 +178,10 @@ pub struct MasterJournal {
     /// The oldest events are dropped when all events together are larger, but for those that a
     /// target has yet to send. These are dropped too when all are twice as large, so that a target
     /// that is down does not fill the disk; it is told what it lost (see its `catchUp`). The volume
-    /// needs room for three times this size, the cache of logs (1Gi) and the history.
+    /// needs room for three times this size, the cache of logs (1Gi) and the history. At least
+    /// 16Mi.
     #[serde(default = "max_size")]
+    #[x_kube(validation = Rule::new("quantity(string(self)).compareTo(quantity('16Mi')) >= 0").message("must be at least 16Mi; a number without a unit means bytes"))]
     pub max_size: Size,
     /// A target that was not connected for this long while the journal was served is forgotten with
     /// its place and its dead letters. A suspended one that is connected is not.
