@@ -1,7 +1,7 @@
 //! `Master`: a Buildbot master whose builds are told about.
 
 use super::pod::{Egress, PodSettings};
-use super::{AT_LEAST_A_SECOND, CaTrust, SecretKeyRef};
+use super::{AT_LEAST_A_SECOND, BASE_ADDRESS, CaTrust, SecretKeyRef};
 use crate::{Duration, MasterStatus, Size, schema};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -39,7 +39,7 @@ use std::collections::BTreeMap;
 pub struct MasterSpec {
     /// The master's base address, as its `buildbotURL`: pages, `/api/v2` and `/ws` are below it.
     #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
-    #[x_kube(validation = Rule::new("!self.contains('?') && !self.contains('#')").message("must be the base address: without a query or fragment"))]
+    #[x_kube(validation = Rule::new(BASE_ADDRESS).message("must be the base address: without a query or fragment"))]
     #[x_kube(validation = Rule::new("!self.matches('^[a-z]+://[^/]*@')").message("must be without a user and password: a login belongs into a Secret that auth.passwordSecretRef names"))]
     pub url: String,
     /// Login for a master that does not serve its status to everybody.
