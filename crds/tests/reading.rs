@@ -106,6 +106,14 @@ fn secrets_come_from_documents_and_from_a_folder_or_may_be_absent() {
         "apiVersion: v1\nkind: Secret\nmetadata: {name: push}\ndata:\n  token: QmVhcmVyIDE=\n";
     std::fs::write(&file, format!("{}\n---\n{PUSH}---\n{secret}", master())).unwrap();
     assert_eq!(token(&read(&file).unwrap()), "Bearer 1");
+
+    let (data, plain) = ("data: {token: QmVhcmVyIDE=}\n", "stringData: {token: Bearer 2}\n");
+    for (first, second) in [(data, plain), (plain, data)] {
+        let secret =
+            format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: push}}\n{first}{second}");
+        std::fs::write(&file, format!("{}\n---\n{PUSH}---\n{secret}", master())).unwrap();
+        assert_eq!(token(&read(&file).unwrap()), "Bearer 2", "as in a cluster: {secret}");
+    }
 }
 
 #[test]
