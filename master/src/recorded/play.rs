@@ -127,8 +127,19 @@ impl<'a, S: Sink> Player<'a, S> {
     /// The next loop, begun at a time. Its number follows from the keys in the journal.
     fn shift(&self, to: i64, speed: f64) -> Shift<'a> {
         let tape = &self.recording.0;
-        let highest = self.assembler.world().highest.build.0;
-        let turn = if highest == 0 { 0 } else { highest / tape.spans.build.max(1) + 1 };
+        let highest = self.assembler.world().highest;
+        // A play may have ended between a change and the build that it led to.
+        let turn = [
+            (highest.build.0, tape.spans.build),
+            (highest.change.0, tape.spans.change),
+            (highest.buildset.0, tape.spans.buildset),
+            (highest.request.0, tape.spans.request),
+        ]
+        .into_iter()
+        .filter(|(highest, span)| *highest > 0 && *span > 0)
+        .map(|(highest, span)| highest / span + 1)
+        .max()
+        .unwrap_or(0);
         Shift { spans: &tape.spans, turn, from: tape.start, to, speed }
     }
 
