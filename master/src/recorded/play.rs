@@ -26,8 +26,14 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct PlayOptions {
     /// How many loops are history when the play begins, spread over the hours before.
     pub preload_loops: u32,
-    /// How much faster than it was recorded.
+    /// How much faster than it was recorded; one of less than [`PlayOptions::SLOWEST`] is taken for
+    /// that.
     pub speed: f64,
+}
+
+impl PlayOptions {
+    /// A tape of an hour takes four days then.
+    pub const SLOWEST: f64 = 0.01;
 }
 
 impl Default for PlayOptions {
@@ -78,7 +84,8 @@ struct Player<'a, S> {
 impl<'a, S: Sink> Player<'a, S> {
     fn new(recording: &'a Recording, options: &PlayOptions, sink: &'a mut S) -> Self {
         let Known { world, database, fingerprints, fresh } = sink.known();
-        let speed = if options.speed > 0.0 { options.speed } else { 1.0 };
+        // Of NaN and a number, `max` gives the number.
+        let speed = options.speed.max(PlayOptions::SLOWEST);
         Self {
             recording,
             speed,

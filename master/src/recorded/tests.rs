@@ -177,6 +177,19 @@ async fn what_is_played_is_new_to_a_journal_whatever_kind_of_key_it_has_most_of(
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_speed_that_is_none_is_the_slowest() {
+    let recording = recording();
+    let whole = recording.length().div_f64(PlayOptions::SLOWEST);
+    for speed in [0.0, -1.0, 1e-20, f64::NAN] {
+        let (store, cancel) = (Arc::<Mutex<Store>>::default(), CancellationToken::new());
+        let sink = Memory { store: Arc::clone(&store), enough: 100, cancel: cancel.clone() };
+        let options = PlayOptions { preload_loops: 0, speed };
+        let played = tokio::time::timeout(whole, play(recording.clone(), options, sink, cancel));
+        assert!(played.await.is_ok(), "{speed}: {} events", store.lock().unwrap().events.len());
+    }
+}
+
 #[tokio::test]
 async fn a_recording_is_the_same_after_it_was_written_and_read() {
     let recording = recording();
