@@ -2,6 +2,7 @@
 
 mod asked;
 mod label;
+mod speed;
 
 pub use asked::{BuildName, Builds, Check, Test};
 
@@ -9,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::BoolishValue
 use feed::http::token::Right;
 use label::label;
 use model::Position;
+use speed::speed;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Buildbot's status targets as processes of their own.
@@ -144,8 +146,8 @@ pub struct Demo {
     /// Port of the pages on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 8010)]
     pub port: u16,
-    /// How many times faster than recorded the builds are played.
-    #[arg(long, default_value_t = 1.0)]
+    /// How many times faster than recorded the builds are played: 0.01 to 1000.
+    #[arg(long, default_value_t = 1.0, value_parser = speed)]
     pub speed: f64,
     #[command(flatten)]
     pub serving: Serving,

@@ -1,9 +1,9 @@
 //! The resource kinds, their settings and rules, and the reader of manifests.
 //!
 //! A kind is a Rust struct here: [`MasterSpec`], [`WebStatusSpec`], [`MailNotifierSpec`],
-//! [`HttpPushSpec`], [`GerritPushSpec`], [`GitHubStatusSpec`]. Everything else comes from these types: the CRDs ([`definitions`]), the
-//! reference pages, and the rules that the reader of manifests enforces. So a cluster and a
-//! process without one refuse the same documents.
+//! [`HttpPushSpec`], [`StatusPushSpec`], [`GerritPushSpec`], [`GitHubStatusSpec`]. Everything else
+//! comes from these types: the CRDs ([`definitions`]), the reference pages, and the rules that the
+//! reader of manifests enforces. So a cluster and a process without one refuse the same documents.
 //!
 //! ```
 //! use crds::manifest::{LoadOptions, load};

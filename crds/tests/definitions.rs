@@ -57,6 +57,23 @@ fn every_text_list_and_map_has_a_bound_and_every_field_a_description() {
 }
 
 #[test]
+fn k01_no_pattern_has_a_class_that_each_engine_reads_in_another_way() {
+    for definition in crds::definitions().unwrap() {
+        walk(definition.schema(), &definition.kind, &mut |schema, path| {
+            let rules = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
+            for text in rules.map(|rule| &rule["rule"]).chain([&schema["pattern"]]) {
+                let text = text.as_str().unwrap_or_default();
+                // Go has ASCII for these, Rust has Unicode.
+                for class in [r"\s", r"\S", r"\d", r"\D", r"\w", r"\W", r"\b", r"\B", r"\p", r"\P"]
+                {
+                    assert!(!text.contains(class), "{path}: write {class} of {text} out");
+                }
+            }
+        });
+    }
+}
+
+#[test]
 fn every_pattern_compiles_and_every_rule_is_evaluated_somewhere() {
     let mut rules = Vec::new();
     for definition in crds::definitions().unwrap() {

@@ -106,6 +106,14 @@ fn secrets_come_from_documents_and_from_a_folder_or_may_be_absent() {
         "apiVersion: v1\nkind: Secret\nmetadata: {name: push}\ndata:\n  token: QmVhcmVyIDE=\n";
     std::fs::write(&file, format!("{}\n---\n{PUSH}---\n{secret}", master())).unwrap();
     assert_eq!(token(&read(&file).unwrap()), "Bearer 1");
+
+    let (data, plain) = ("data: {token: QmVhcmVyIDE=}\n", "stringData: {token: Bearer 2}\n");
+    for (first, second) in [(data, plain), (plain, data)] {
+        let secret =
+            format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: push}}\n{first}{second}");
+        std::fs::write(&file, format!("{}\n---\n{PUSH}---\n{secret}", master())).unwrap();
+        assert_eq!(token(&read(&file).unwrap()), "Bearer 2", "as in a cluster: {secret}");
+    }
 }
 
 #[test]
@@ -118,6 +126,42 @@ fn a_value_may_be_null_and_means_unset() {
     let Resource::WebStatus(pages) = &loaded.documents[1].resource else { panic!("{loaded:?}") };
     assert_eq!(pages.spec.http_port, Listen::Tcp { port: 8010, interface: None });
     assert_eq!(pages.spec.title, None);
+}
+
+#[test]
+fn w01_two_pages_on_one_port_are_refused_if_both_would_take_its_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pages.yaml");
+    let pages = |name: &str, spec: Value| {
+        let mut spec = spec;
+        spec["masterRef"] = json!({"name": "main"});
+        let (version, metadata) = (crds::API_VERSION, json!({"name": name}));
+        json!({"apiVersion": version, "kind": "WebStatus", "metadata": metadata, "spec": spec})
+    };
+    let at = |interface: &str| json!({"httpPort": format!("tcp:8010:interface={interface}")});
+    let any = || json!({"httpPort": 8010});
+    let suspended = || json!({"httpPort": 8010, "suspend": true});
+    for (one, other, refused) in [
+        (any(), any(), true),
+        (any(), at("127.0.0.1"), true),
+        (any(), at(r"\:\:1"), true),
+        (at("0.0.0.0"), at("127.0.0.1"), true),
+        (at(r"\:\:"), at("127.0.0.1"), true),
+        (at("127.0.0.1"), at("127.0.0.1"), true),
+        (at("127.0.0.1"), at("127.0.0.2"), false),
+        (at("0.0.0.0"), at(r"\:\:1"), false),
+        (any(), json!({"httpPort": 8011}), false),
+        (any(), suspended(), false),
+    ] {
+        for (first, second) in [(&one, &other), (&other, &one)] {
+            let (first, second) = (pages("one", first.clone()), pages("two", second.clone()));
+            std::fs::write(&file, format!("{}\n---\n{first}\n---\n{second}\n", master())).unwrap();
+            let errors = read(&file).err().unwrap_or_default();
+            let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+            let wanted: &[&str] = if refused { &["spec.httpPort"] } else { &[] };
+            assert_eq!(fields, wanted, "{first} {second}");
+        }
+    }
 }
 
 /// Replaces the value that `choice` picks among all of a document's.

@@ -1,7 +1,7 @@
 //! `GitHubStatus`: the status of commits on GitHub (rows G04, G05).
 
 use super::pod::{Egress, PodSettings};
-use super::{CatchUp, MasterRef, RateLimit, SAME_MASTER, SecretKeyRef, max_builds};
+use super::{BASE_ADDRESS, CatchUp, MasterRef, RateLimit, SAME_MASTER, SecretKeyRef, max_builds};
 use crate::{TargetStatus, schema};
 use kube::{CustomResource, KubeSchema};
 use model::Outcome;
@@ -87,7 +87,7 @@ pub struct GitHubStatusSpec {
     /// The address of GitHub's REST API; of an Enterprise server `https://HOST/api/v3`.
     #[serde(default = "base_url")]
     #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
-    #[x_kube(validation = Rule::new("!self.contains('?') && !self.contains('#')").message("must be the base address: without a query or fragment"))]
+    #[x_kube(validation = Rule::new(BASE_ADDRESS).message("must be the base address: without a query or fragment"))]
     pub base_url: String,
     /// What is written: commit statuses, or check runs, which name the steps that failed and need an
     /// `app`.

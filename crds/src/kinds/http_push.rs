@@ -92,8 +92,9 @@ pub struct HttpPushSpec {
     #[serde(default = "chunk_size")]
     #[schemars(range(min = 1, max = 10_000))]
     pub chunk_size: u32,
-    /// The largest body of one post. A single larger event becomes a dead letter.
+    /// The largest body of one post, at least 4Ki. A single larger event becomes a dead letter.
     #[serde(default = "max_http_request_size")]
+    #[x_kube(validation = Rule::new("quantity(string(self)).compareTo(quantity('4Ki')) >= 0").message("must be at least 4Ki; a number without a unit means bytes"))]
     pub max_http_request_size: Size,
     /// At most so many posts in a time; events wait meanwhile and go together. All HttpPushes of a
     /// process that post to the same server with the same authorization share their limits.

@@ -1,7 +1,7 @@
 //! `Master`: a Buildbot master whose builds are told about.
 
 use super::pod::{Egress, PodSettings};
-use super::{AT_LEAST_A_SECOND, CaTrust, SecretKeyRef};
+use super::{AT_LEAST_A_SECOND, BASE_ADDRESS, CaTrust, SecretKeyRef};
 use crate::{Duration, MasterStatus, Size, schema};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -39,7 +39,7 @@ use std::collections::BTreeMap;
 pub struct MasterSpec {
     /// The master's base address, as its `buildbotURL`: pages, `/api/v2` and `/ws` are below it.
     #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
-    #[x_kube(validation = Rule::new("!self.contains('?') && !self.contains('#')").message("must be the base address: without a query or fragment"))]
+    #[x_kube(validation = Rule::new(BASE_ADDRESS).message("must be the base address: without a query or fragment"))]
     #[x_kube(validation = Rule::new("!self.matches('^[a-z]+://[^/]*@')").message("must be without a user and password: a login belongs into a Secret that auth.passwordSecretRef names"))]
     pub url: String,
     /// Login for a master that does not serve its status to everybody.
@@ -178,8 +178,10 @@ pub struct MasterJournal {
     /// The oldest events are dropped when all events together are larger, but for those that a
     /// target has yet to send. These are dropped too when all are twice as large, so that a target
     /// that is down does not fill the disk; it is told what it lost (see its `catchUp`). The volume
-    /// needs room for three times this size, the cache of logs (1Gi) and the history.
+    /// needs room for three times this size, the cache of logs (1Gi) and the history. At least
+    /// 16Mi.
     #[serde(default = "max_size")]
+    #[x_kube(validation = Rule::new("quantity(string(self)).compareTo(quantity('16Mi')) >= 0").message("must be at least 16Mi; a number without a unit means bytes"))]
     pub max_size: Size,
     /// A target that was not connected for this long while the journal was served is forgotten with
     /// its place and its dead letters. A suspended one that is connected is not.

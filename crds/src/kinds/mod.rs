@@ -99,6 +99,10 @@ pub(crate) const fn yes() -> bool {
     true
 }
 
-/// A rule for lengths of time: some part of at least a second that is not 0. (An API server's CEL
-/// knows no days, so it can't compare them.)
-pub(crate) const AT_LEAST_A_SECOND: &str = "self.matches('[1-9][0-9]*(s|m([^s]|$)|h|d|w)')";
+/// A rule for addresses that others are made below.
+pub(crate) const BASE_ADDRESS: &str = "!self.contains('?') && !self.contains('#')";
+
+/// A rule for lengths of time: some part of it is at least a second. (An API server's CEL knows no
+/// days, so it can't compare them.)
+pub(crate) const AT_LEAST_A_SECOND: &str =
+    "self.matches('[1-9][0-9]*(s|m([^s]|$)|h|d|w)|[1-9][0-9]{3,5}ms')";

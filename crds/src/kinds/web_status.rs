@@ -1,10 +1,10 @@
 //! `WebStatus`: the pages (rows W01 to W08).
 
-use super::MasterRef;
 use super::exposure::{
     Autoscaling, DisruptionBudget, HttpRouteSettings, IngressSettings, ServiceSettings, one,
 };
 use super::pod::PodSettings;
+use super::{BASE_ADDRESS, MasterRef};
 use crate::{Listen, WebStatusStatus, schema};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -50,6 +50,7 @@ pub struct WebStatusSpec {
     /// Pages link to each other relatively and need it not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 8, max = 2048), regex(pattern = schema::HTTP_URL))]
+    #[x_kube(validation = Rule::new(BASE_ADDRESS).message("must be the base address: without a query or fragment"))]
     pub url: Option<String>,
     /// A folder of files served beside the pages; a page wins over a file of the same address.
     /// A relative path is one from the folder that the program was started in.

@@ -228,15 +228,17 @@ fn secret(node: &Node, mistakes: &mut Vec<Mistake>) -> Found {
         let message = "the field \"name\" is missing".to_owned();
         mistakes.push(Mistake::new(metadata.mark, "metadata", message));
     }
-    let mut values = BTreeMap::new();
+    // An API server writes stringData over data, whichever stands first.
+    let (mut values, mut plain) = (BTreeMap::new(), BTreeMap::new());
     let known = ["apiVersion", "kind", "metadata", "type", "immutable", "data", "stringData"];
     let Content::Map(members) = &node.content else { return Found::Nothing };
     for member in members {
         match (member.key.as_str(), &member.value.content) {
             ("data" | "stringData", Content::Map(entries)) => {
+                let into = if member.key == "data" { &mut values } else { &mut plain };
                 for entry in entries {
                     match secret_value(&member.key, entry) {
-                        Ok(value) => drop(values.insert(entry.key.clone(), value)),
+                        Ok(value) => drop(into.insert(entry.key.clone(), value)),
                         Err(mistake) => mistakes.push(mistake),
                     }
                 }
@@ -250,6 +252,7 @@ fn secret(node: &Node, mistakes: &mut Vec<Mistake>) -> Found {
             (name, _) => mistakes.push(validate::unknown(member, name, &known)),
         }
     }
+    values.append(&mut plain);
     Found::Secret { id: ObjectId::of("Secret", node), mark, values }
 }
 

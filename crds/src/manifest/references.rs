@@ -10,6 +10,7 @@ use crate::secrets::{SecretError, SecretSource};
 use crate::{Listen, SecretKeyRef};
 use std::{
     collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
 };
 
@@ -131,12 +132,16 @@ fn visit(node: &Node, path: &mut Vec<String>, found: &mut impl FnMut(&[String], 
     }
 }
 
-/// Two WebStatus on one port: in one process only the first could listen.
+/// Two WebStatus on one port: in one process only the first could listen. One that is suspended
+/// does not listen.
 pub(crate) fn ports(placed: &[Placed]) -> Vec<ManifestError> {
     let mut errors = Vec::new();
     let mut taken: Vec<(&Listen, &Document)> = Vec::new();
     for target in placed {
         let Resource::WebStatus(page) = &target.document.resource else { continue };
+        if page.spec.suspend {
+            continue;
+        }
         let listen = &page.spec.http_port;
         match taken.iter().find(|(other, _)| collide(other, listen)) {
             Some((_, other)) => {
@@ -157,11 +162,19 @@ pub(crate) fn ports(placed: &[Placed]) -> Vec<ManifestError> {
 fn collide(a: &Listen, b: &Listen) -> bool {
     match (a, b) {
         (Listen::Tcp { port: a, interface: i }, Listen::Tcp { port: b, interface: j }) => {
-            *a != 0 && a == b && (i.is_none() || j.is_none() || i == j)
+            *a != 0 && a == b && overlap(*i, *j)
         }
         (Listen::Unix { path: a, .. }, Listen::Unix { path: b, .. }) => a == b,
         _ => false,
     }
+}
+
+/// Whether one of two interfaces takes connections of the other. `::`, which is listened on where
+/// no interface is given, takes those to IPv4 addresses too; `0.0.0.0` takes these only.
+fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
+    let (six, four) = (IpAddr::from(Ipv6Addr::UNSPECIFIED), IpAddr::from(Ipv4Addr::UNSPECIFIED));
+    let (a, b) = (a.unwrap_or(six), b.unwrap_or(six));
+    a == b || [a, b].contains(&six) || (a.is_ipv4() && b.is_ipv4() && [a, b].contains(&four))
 }
 
 /// Patterns of regular expressions that a schema can't check.

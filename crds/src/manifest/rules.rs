@@ -5,7 +5,8 @@
 use super::error::Mistake;
 use super::node::{Content, Node};
 use super::validate::{join, member_schema};
-use cel::{Context, Program, Value as Cel, objects::Key};
+use crate::values::size;
+use cel::{Context, ExecutionError, Program, Value as Cel, extractors::This, objects::Key};
 use serde_json::Value;
 use std::{
     collections::HashMap,
@@ -60,12 +61,25 @@ fn holds(rule: &str, node: &Node) -> Result<bool, RuleError> {
     let error = |reason: String| RuleError { rule: rule.to_owned(), reason };
     let program = compiled(rule).map_err(error)?;
     let mut context = Context::default();
+    // Of an API server's quantities the rules use these two, for sizes.
+    context.add_function("quantity", quantity).map_err(|e| error(e.to_string()))?;
+    context.add_function("compareTo", compare_to).map_err(|e| error(e.to_string()))?;
     context.add_variable_from_value("self", to_cel(node));
     match program.execute(&context) {
         Ok(Cel::Bool(holds)) => Ok(holds),
         Ok(other) => Err(error(format!("it gives {:?}, not true or false", other.type_of()))),
         Err(e) => Err(error(e.to_string())),
     }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as cel hands it over")]
+fn quantity(text: Arc<String>) -> Result<i64, ExecutionError> {
+    size::quantity(&text)
+        .ok_or_else(|| ExecutionError::function_error("quantity", format!("{text:?} is no size")))
+}
+
+fn compare_to(This(one): This<i64>, other: i64) -> i64 {
+    one.cmp(&other) as i64
 }
 
 /// Rules are few and compiling one takes milliseconds: each is compiled once.

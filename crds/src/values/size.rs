@@ -43,21 +43,34 @@ impl Size {
     }
 }
 
+/// The digits of a size, and how many bytes its unit has.
+fn parts(text: &str) -> Option<(&str, u64)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "" => 1,
+        unit => UNITS.iter().find(|(name, _)| *name == unit)?.1,
+    };
+    Some((number, scale))
+}
+
+/// What the rules' `quantity` makes of a size. Other rules bound it: there may be more digits than
+/// in a [`Size`], and what is too large to count is larger than anything it is compared with.
+pub(crate) fn quantity(text: &str) -> Option<i64> {
+    let (number, scale) = parts(text)?;
+    let bytes = number.parse::<u64>().ok()?.saturating_mul(scale);
+    Some(i64::try_from(bytes).unwrap_or(i64::MAX))
+}
+
 impl FromStr for Size {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || SizeError(text.chars().take(32).collect());
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let scale = match unit {
-            "" => 1,
-            unit => UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?.1,
-        };
-        if digits > 9 {
-            return Err(error());
-        }
-        number.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)).map(Self).ok_or_else(error)
+        parts(text)
+            .filter(|(number, _)| number.len() <= 9)
+            .and_then(|(number, scale)| number.parse::<u64>().ok()?.checked_mul(scale))
+            .map(Self)
+            .ok_or_else(|| SizeError(text.chars().take(32).collect()))
     }
 }
 

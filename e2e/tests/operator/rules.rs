@@ -2,6 +2,7 @@
 //! is held to, and the rules about changes, which only a cluster has.
 
 use crate::world::space;
+use crds::manifest::{LoadOptions, load};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -37,6 +38,37 @@ async fn k01_an_api_server_refuses_what_the_reader_of_manifests_refuses() {
         for spec in invalid {
             let said = space.try_apply(&document(kind, &spec)).unwrap_err();
             assert!(said.contains(message), "{rule}: {spec}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn k01_no_space_of_any_kind_is_in_an_address_at_an_api_server_and_in_a_file() {
+    let space = space("spaces").await;
+    let master = |url: &str| json!({"url": url});
+    let push = |user: &str| json!({"masterRef": {"name": "main"}, "username": user, "http": {"url": "http://g/", "passwordSecretRef": {"name": "g", "key": "p"}}});
+    let mail = |from: &str, lookup: &str| json!({"masterRef": {"name": "main"}, "fromaddr": from, "lookup": lookup});
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("case.json");
+    let options =
+        LoadOptions { without_masters: true, without_secrets: true, ..LoadOptions::default() };
+    let said = |kind: &str, spec: &Value| {
+        let text = document(kind, spec);
+        std::fs::write(&file, &text).unwrap();
+        (space.try_apply(&text).is_ok(), load(&[&file], &options).is_ok())
+    };
+    // The last is of Unicode's spaces that no pattern names: both let it pass.
+    for (blank, passes) in
+        [(" ", false), ("\u{a0}", false), ("\u{85}", false), ("\u{7f}", false), ("\u{3000}", true)]
+    {
+        let (at, name) = (format!("a{blank}b@example.org"), format!("a{blank}b"));
+        for (kind, spec) in [
+            ("Master", master(&format!("http://example.org/a{blank}b"))),
+            ("GerritPush", push(&name)),
+            ("MailNotifier", mail(&at, "example.org")),
+            ("MailNotifier", mail("b@example.org", &name)),
+        ] {
+            assert_eq!(said(kind, &spec), (passes, passes), "{kind} {spec}");
         }
     }
 }

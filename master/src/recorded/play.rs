@@ -26,8 +26,14 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct PlayOptions {
     /// How many loops are history when the play begins, spread over the hours before.
     pub preload_loops: u32,
-    /// How much faster than it was recorded.
+    /// How much faster than it was recorded; one of less than [`PlayOptions::SLOWEST`] is taken for
+    /// that.
     pub speed: f64,
+}
+
+impl PlayOptions {
+    /// A tape of an hour takes four days then.
+    pub const SLOWEST: f64 = 0.01;
 }
 
 impl Default for PlayOptions {
@@ -80,7 +86,8 @@ impl<'a, S: Sink> Player<'a, S> {
         let Known { mut world, database, fingerprints, fresh } = sink.known();
         // Each loop has keys of its own: of an earlier one nothing more comes.
         world.waiting = Waiting::default();
-        let speed = if options.speed > 0.0 { options.speed } else { 1.0 };
+        // Of NaN and a number, `max` gives the number.
+        let speed = options.speed.max(PlayOptions::SLOWEST);
         Self {
             recording,
             speed,
@@ -129,8 +136,19 @@ impl<'a, S: Sink> Player<'a, S> {
     /// The next loop, begun at a time. Its number follows from the keys in the journal.
     fn shift(&self, to: i64, speed: f64) -> Shift<'a> {
         let tape = &self.recording.0;
-        let highest = self.assembler.world().highest.build.0;
-        let turn = if highest == 0 { 0 } else { highest / tape.spans.build.max(1) + 1 };
+        let highest = self.assembler.world().highest;
+        // A play may have ended between a change and the build that it led to.
+        let turn = [
+            (highest.build.0, tape.spans.build),
+            (highest.change.0, tape.spans.change),
+            (highest.buildset.0, tape.spans.buildset),
+            (highest.request.0, tape.spans.request),
+        ]
+        .into_iter()
+        .filter(|(highest, span)| *highest > 0 && *span > 0)
+        .map(|(highest, span)| highest / span + 1)
+        .max()
+        .unwrap_or(0);
         Shift { spans: &tape.spans, turn, from: tape.start, to, speed }
     }
 

@@ -14,9 +14,9 @@ pub(super) struct Spans {
     pub build: u64,
     step: u64,
     pub log: u64,
-    change: u64,
-    buildset: u64,
-    request: u64,
+    pub change: u64,
+    pub buildset: u64,
+    pub request: u64,
     stamp: u64,
     /// The highest number of each builder's builds.
     numbers: BTreeMap<BuilderId, u64>,

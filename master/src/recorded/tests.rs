@@ -4,7 +4,9 @@
 
 use super::*;
 use crate::{Batch, Known, MasterState, Sink, SinkError};
-use model::{Build, BuildId, Event, Live, Timestamp, World};
+use model::{
+    Build, BuildId, BuildsetId, ChangeId, Event, Highest, Live, RequestId, Timestamp, World,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Read,
@@ -138,6 +140,54 @@ async fn a_play_goes_on_in_a_journal_of_an_earlier_one_and_ends_what_that_left_o
     }
     let open: BTreeSet<BuildId> = store.world.open.keys().copied().collect();
     assert_eq!(started.difference(&finished).copied().collect::<BTreeSet<_>>(), open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_played_is_new_to_a_journal_whatever_kind_of_key_it_has_most_of() {
+    let recording = recording();
+    let key = 1_000_000;
+    for highest in [
+        Highest { build: BuildId(key), ..Highest::default() },
+        Highest { change: ChangeId(key), ..Highest::default() },
+        Highest { buildset: BuildsetId(key), ..Highest::default() },
+        Highest { request: RequestId(key), ..Highest::default() },
+    ] {
+        let store: Arc<Mutex<Store>> = Arc::default();
+        store.lock().unwrap().world.highest = highest;
+        played(&recording, &store, 0, 100).await;
+        let store = store.lock().unwrap();
+        let known = |old: u64, new: u64| old == 0 || new > old;
+        let mut kinds = BTreeSet::new();
+        for event in &store.events {
+            let (kind, new) = match event {
+                Event::BuildStarted { build } => ("build", known(highest.build.0, build.id.0)),
+                Event::ChangeAdded { change } => ("change", known(highest.change.0, change.id.0)),
+                Event::BuildsetSubmitted { buildset } => {
+                    ("buildset", known(highest.buildset.0, buildset.id.0))
+                }
+                Event::RequestSubmitted { request } => {
+                    ("request", known(highest.request.0, request.id.0))
+                }
+                _ => continue,
+            };
+            assert!(new, "{highest:?}: {event:?}");
+            kinds.insert(kind);
+        }
+        assert_eq!(kinds.len(), 4, "{highest:?}: {kinds:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_speed_that_is_none_is_the_slowest() {
+    let recording = recording();
+    let whole = recording.length().div_f64(PlayOptions::SLOWEST);
+    for speed in [0.0, -1.0, 1e-20, f64::NAN] {
+        let (store, cancel) = (Arc::<Mutex<Store>>::default(), CancellationToken::new());
+        let sink = Memory { store: Arc::clone(&store), enough: 100, cancel: cancel.clone() };
+        let options = PlayOptions { preload_loops: 0, speed };
+        let played = tokio::time::timeout(whole, play(recording.clone(), options, sink, cancel));
+        assert!(played.await.is_ok(), "{speed}: {} events", store.lock().unwrap().events.len());
+    }
 }
 
 #[tokio::test]
