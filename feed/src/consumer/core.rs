@@ -71,6 +71,7 @@ impl Core {
             state.row = read.row.clone();
             state.values.clone_from(&read.values);
             state.refills.clone_from(&read.refills);
+            state.state_bytes = read.state_bytes;
             let mut in_flight = std::mem::take(&mut state.in_flight);
             in_flight.retain(|seq| {
                 !read.row.ledger.is_done(*seq)
