@@ -10,7 +10,10 @@ use minijinja::{
 };
 use model::Timestamp;
 use render::Bounded;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// A template that is no good.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,27 @@ pub enum TemplateFailure {
     /// A rule for links is no good.
     #[error(transparent)]
     Links(#[from] text::decorate::DecorateError),
+}
+
+impl TemplateFailure {
+    /// The field of the settings that it is about.
+    pub fn field(&self, spec: &WebStatusSpec) -> String {
+        match self {
+            Self::Folder { dir, .. } => {
+                let loader = spec.jinja_loaders.iter().position(|loader| dir == Path::new(loader));
+                match loader.filter(|_| spec.templates_dir.as_deref().map(Path::new) != Some(dir)) {
+                    Some(at) => format!("spec.jinjaLoaders[{at}]"),
+                    None => "spec.templatesDir".to_owned(),
+                }
+            }
+            Self::Syntax { name, .. } if spec.templates.contains_key(name) => {
+                format!("spec.templates[{name:?}]")
+            }
+            // A file of a folder, which its text names.
+            Self::Syntax { .. } => String::new(),
+            Self::Links(error) => error.field(),
+        }
+    }
 }
 
 /// What a page may use up, replaced templates included: room for lists of thousands of builds,
@@ -180,7 +204,7 @@ fn now(state: &State<'_, '_>) -> Timestamp {
 
 /// Filters that templates may use beside minijinja's own.
 fn filters(environment: &mut Environment<'static>) {
-    environment.add_filter("seg", |text: &str| model::segment(text).to_string());
+    environment.add_filter("seg", |text: &str| model::name_segment(text).to_string());
     environment.add_filter("rev", |revision: &str| text::rev(revision).to_owned());
     environment.add_filter("dur", |seconds: u64| text::dur(seconds));
     environment.add_filter("brief", |seconds: u64| text::brief(seconds));

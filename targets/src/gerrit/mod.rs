@@ -82,6 +82,9 @@ impl GerritPush {
         spec: &GerritPushSpec,
         about: watch::Receiver<About>,
     ) -> Result<Self, BuildError> {
+        if let Some(http) = &spec.http {
+            crate::about::address("spec.http.url", &http.url)?;
+        }
         Self::with(spec, Sender::nowhere(spec), about)
     }
 
@@ -105,7 +108,9 @@ impl GerritPush {
     /// repeats at most one.
     pub fn options(&self, name: &str, budgets: &Budgets) -> Options {
         let budget = budgets.of(self.sender.credential(), &self.limits);
-        Options { parallel: 1, catch_up: self.catch_up, budget, ..Options::new(name) }
+        // Nothing of a review is put off.
+        let catch_up = self.catch_up;
+        Options { parallel: 1, put_off: 0, catch_up, budget, ..Options::new(name) }
     }
 
     /// With the feed that it asks for the builds of a buildset.
