@@ -106,6 +106,7 @@ async fn one<K: Kind>(
     if wanted.kind == ChildKind::PersistentVolumeClaim {
         keep_size(&mut body, &child, context).await?;
     }
+    let applying = context.known.applying(&child, id);
     let mut done = patch(wanted, &body, &child, ours, context).await;
     if let Err(kube::Error::Api(refusal)) = &done
         && refusal.code == 409
@@ -120,7 +121,7 @@ async fn one<K: Kind>(
         Ok(object) => {
             context.metrics.applied(wanted.kind, "applied");
             let workload = wanted.kind.has_pods().then(|| known::workload(&object));
-            context.known.note(wanted.kind, &object.metadata, workload);
+            applying.answered(&object.metadata, workload);
             Ok(())
         }
         Err(error) => Err(failed(wanted, error, context)),
