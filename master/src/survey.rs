@@ -56,10 +56,10 @@ impl Survey {
             whole: false,
             frame: false,
         }));
-        // Builds before requests: a request is complete only when its builds are.
+        // A request is complete only when its builds are: it is read before them and told after them.
+        let requests: Vec<RawRequest> = self.requests.next(client, PAGE).await?;
         let builds: Vec<RawBuild> = self.builds.next(client, PAGE).await?;
         seen.extend(builds.into_iter().map(build));
-        let requests: Vec<RawRequest> = self.requests.next(client, PAGE).await?;
         seen.extend(requests.into_iter().map(|raw| Observation::Request(raw.into())));
         Ok(seen)
     }
@@ -132,11 +132,13 @@ pub(crate) async fn reconcile(
     requests: Vec<RequestId>,
 ) -> Result<Vec<Observation>, ClientError> {
     let mut rows = Vec::new();
+    let requests = opened(&client, &[], &requests).await?;
     let mut survey = Survey::above(highest);
     while !survey.is_done() {
         rows.extend(survey.next(&client).await?);
     }
-    rows.extend(opened(&client, &builds, &requests).await?);
+    rows.extend(opened(&client, &builds, &[]).await?);
+    rows.extend(requests);
     // Causes come first, but are read last: what waits for other reads meanwhile grows old.
     let mut seen = vec![client.meta().await?, client.builders().await?, client.workers().await?];
     seen.append(&mut rows);

@@ -143,7 +143,11 @@ impl<'a, S: Sink> Session<'a, S> {
         self.needs.extend(builds.into_iter().map(Need::Build));
         let (_, requests) = survey::open_keys(&self.assembler);
         let mut survey = survey::Survey::above(self.assembler.world().highest);
-        let mut seen = survey::opened(self.client, &[], &requests).await?;
+        let opened = survey::opened(self.client, &[], &requests).await?;
+        // Those that have ended wait until their builds are known, which are in the survey.
+        let (ended, mut seen): (Vec<_>, Vec<_>) = opened.into_iter().partition(
+            |seen| matches!(seen, Observation::Request(request) if request.outcome.is_some()),
+        );
         loop {
             seen.extend(survey.next(self.client).await?);
             std::mem::take(&mut seen).into_iter().for_each(|o| self.observe(o));
@@ -153,6 +157,7 @@ impl<'a, S: Sink> Session<'a, S> {
                 break;
             }
         }
+        ended.into_iter().for_each(|o| self.observe(o));
         self.observe(Observation::CaughtUp);
         self.meet_all().await?;
         self.flush_found().await?;

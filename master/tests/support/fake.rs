@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
 use futures_util::{SinkExt, StreamExt};
+use master::Settings;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -103,6 +105,14 @@ impl Fake {
     pub fn times_asked(&self, start: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|head| head.starts_with(start)).count()
     }
+}
+
+/// Settings for a client of the fake, with little patience.
+pub fn settings(fake: &Fake) -> Settings {
+    let mut settings = Settings::new(format!("http://{}", fake.address).parse().unwrap());
+    settings.timeout = Duration::from_millis(500);
+    settings.ping = Duration::from_millis(200);
+    settings
 }
 
 async fn serve(

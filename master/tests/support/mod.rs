@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
-use master::{Batch, Fingerprint, Known, MasterState, Sink, SinkError, StateKind};
+use master::{Batch, Fingerprint, Known, MasterState, Settings, Sink, SinkError, StateKind, run};
 use model::{Build, Change, Event, Live, World};
 use std::{
     net::SocketAddr,
@@ -13,6 +13,7 @@ use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::watch,
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -123,6 +124,24 @@ impl Sink for Memory {
     fn state(&self, state: MasterState) {
         self.store().states.push(state);
         self.changed();
+    }
+}
+
+/// A client that follows a master into a journal.
+pub struct Run {
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Run {
+    pub fn of(settings: Settings, journal: &Memory) -> Self {
+        let cancel = CancellationToken::new();
+        Self { task: tokio::spawn(run(settings, journal.clone(), cancel.clone())), cancel }
+    }
+
+    pub async fn stop(self) {
+        self.cancel.cancel();
+        self.task.await.unwrap();
     }
 }
 
