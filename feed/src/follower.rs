@@ -121,9 +121,11 @@ impl Follower {
     /// How many notices about the past were handed out whole.
     pub(crate) fn told(&self) -> u64 {
         let waits = |item: &Item| matches!(item, Item::History(_) | Item::HistoryChange(_));
-        let under_way =
-            !self.builds.is_empty() || !self.changes.is_empty() || self.ready.iter().any(waits);
-        self.history - u64::from(under_way)
+        let under_way = self.resync
+            || !self.builds.is_empty()
+            || !self.changes.is_empty()
+            || self.ready.iter().any(waits);
+        self.history.saturating_sub(u64::from(under_way))
     }
 
     /// Has [`Item::Resync`] handed out next.
@@ -165,8 +167,7 @@ impl Follower {
     }
 
     fn take(&mut self, Notice { history, news }: Notice) {
-        let counts = matches!(news, News::Builds(_) | News::Changes(_));
-        if history != self.history + u64::from(counts) {
+        if history != self.history + u64::from(news.is_history()) {
             // Lagged, and history was among what was missed.
             self.resync = true;
             return;

@@ -25,8 +25,16 @@ pub(crate) enum News {
     Replaced,
 }
 
+impl News {
+    /// Whether whoever missed it has to take a new snapshot: it is about the past, and is not in
+    /// the journal to be read on.
+    pub(crate) fn is_history(&self) -> bool {
+        matches!(self, Self::Builds(_) | Self::Changes(_) | Self::Replaced)
+    }
+}
+
 /// News with the number of history notices up to and with it, so that one that lagged knows
-/// whether it missed any: unlike records they can't be read on.
+/// whether it missed any.
 #[derive(Clone, Debug)]
 pub(crate) struct Notice {
     pub(crate) history: u64,
@@ -131,9 +139,7 @@ impl Publisher {
             self.head.send_replace(last);
         }
         let send = |inner: &mut Inner, news: News| {
-            if matches!(news, News::Builds(_) | News::Changes(_)) {
-                inner.history += 1;
-            }
+            inner.history += u64::from(news.is_history());
             let _ = self.notices.send(Notice { history: inner.history, news });
         };
         if fresh.replaced {

@@ -106,6 +106,16 @@ async fn a_reader_that_was_away_while_the_past_was_told_takes_a_new_snapshot() {
 }
 
 #[tokio::test]
+async fn a_reader_that_was_away_while_the_masters_database_was_replaced_takes_a_new_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served(dir.path()).await;
+    let last = events(&served, "").await.next().await.unwrap().id.unwrap();
+    let replaced = Batch { new_database: true, ..batch(vec![added(1)]) };
+    served.feed.ingest().commit(replaced, &World::default()).await.unwrap();
+    after(&served, &last).await.until("resync").await;
+}
+
+#[tokio::test]
 async fn a_reader_whose_events_were_dropped_or_are_of_another_journal_takes_a_new_snapshot() {
     let dir = tempfile::tempdir().unwrap();
     let retention = Retention { max_age: Duration::ZERO, ..Retention::default() };
