@@ -8,8 +8,8 @@ use crate::{
     cli::{BuildName, Builds},
     demo,
     fail::Failure,
-    plan::{self, MasterPlan},
-    running::{self, Origin, about::about},
+    plan::{self, MasterPlan, Placed},
+    running::{self, Origin, StartError, about::about},
 };
 use crds::{
     WebStatus,
@@ -36,9 +36,9 @@ pub struct Asked {
     /// Its namespace.
     pub namespace: String,
     /// Its pages.
-    pub pages: Vec<WebStatus>,
+    pub pages: Vec<Placed<WebStatus>>,
     /// Its targets.
-    pub targets: Vec<Resource>,
+    pub targets: Vec<Placed<Resource>>,
     /// Where more is asked.
     pub feed: AnyFeed,
     /// What targets know of the master.
@@ -83,11 +83,11 @@ async fn elsewhere(
     let info =
         remote.info().await.map_err(|error| Failure::Other(format!("--feed: {url}: {error}")))?;
     let (mut pages, mut targets) = (Vec::new(), Vec::new());
-    for document in documents {
-        match document.resource {
+    for Document { resource, source, .. } in documents {
+        match resource {
             Resource::Master(_) => {}
-            Resource::WebStatus(page) => pages.push(page),
-            target => targets.push(target),
+            Resource::WebStatus(resource) => pages.push(Placed { resource, source }),
+            resource => targets.push(Placed { resource, source }),
         }
     }
     let feed = AnyFeed::from(remote);
@@ -111,6 +111,8 @@ async fn of_plan(
     secrets: &SecretSource,
     which: &Builds,
 ) -> Result<Asked, Failure> {
+    // Whether it is asked or not: this looks at all that the manifests say.
+    running::addressed(&plan).map_err(|error| error.at(&plan.master.source))?;
     let links = plan.links();
     let journaled = match &which.data {
         Some(data) => journal(&plan, secrets, data).await?,
@@ -159,7 +161,8 @@ async fn master_feed(
     secrets: &SecretSource,
     which: &Builds,
 ) -> Result<(Feed, TempDir), Failure> {
-    let client = Origin::client(plan, secrets)?;
+    let at_master = |error: StartError| error.at(&plan.master.source);
+    let client = Origin::client(plan, secrets).map_err(at_master)?;
     let wanted = match &which.build {
         Some(BuildName { builder, number }) => {
             Wanted::Build { builder: builder.clone(), number: *number }

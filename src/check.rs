@@ -2,9 +2,11 @@
 //! Sends nothing.
 
 use crate::{
-    asked::{self, Asked, make},
+    asked::{self, Asked},
     cli::Check,
     fail::Failure,
+    plan::Placed,
+    running::{StartError, make},
     standalone,
 };
 use crds::{
@@ -27,7 +29,7 @@ pub async fn check(arguments: Check) -> Result<(), Failure> {
         ..LoadOptions::default()
     };
     let manifests = standalone::load(&arguments.manifests, &options)?;
-    let (mut text, mut failures) = (String::new(), Vec::new());
+    let (mut text, mut mistakes) = (String::new(), Vec::new());
     for asked in asked::ask(manifests.documents, &manifests.secrets, &arguments.builds).await? {
         let about = match asked.builds.as_slice() {
             [one] => {
@@ -36,19 +38,24 @@ pub async fn check(arguments: Check) -> Result<(), Failure> {
             several => format!("{} last {} builds", asked.whose, several.len()),
         };
         let _ = writeln!(text, "Master {}: {}; asked about {about}", asked.name, numbers(&asked));
-        say(&mut text, &mut failures, &asked, &manifests.secrets).await;
+        say(&mut text, &mut mistakes, &asked, &manifests.secrets).await;
         asked.feed.close().await;
     }
     crate::say(&text)?;
     // What can be said is said first.
-    if failures.is_empty() { Ok(()) } else { Err(Failure::Other(failures.join("\n"))) }
+    if mistakes.is_empty() { Ok(()) } else { Err(Failure::Asked(mistakes)) }
 }
 
-async fn say(text: &mut String, failures: &mut Vec<String>, asked: &Asked, secrets: &SecretSource) {
-    for resource in &asked.targets {
+async fn say(
+    text: &mut String,
+    mistakes: &mut Vec<StartError>,
+    asked: &Asked,
+    secrets: &SecretSource,
+) {
+    for Placed { resource, source } in &asked.targets {
         let (resource, secrets) = unsent(resource, secrets);
         let (about, feed) = (asked.about.clone(), asked.feed.clone());
-        match make(&resource, &asked.namespace, &secrets, about, feed, true) {
+        match asked::make(&resource, &asked.namespace, &secrets, about, feed, true) {
             Ok(Some(target)) => {
                 let _ = writeln!(text, "\n{} {}", resource.kind(), resource.name());
                 for build in &asked.builds {
@@ -57,10 +64,10 @@ async fn say(text: &mut String, failures: &mut Vec<String>, asked: &Asked, secre
                 }
             }
             Ok(None) => {}
-            Err(failure) => failures.push(failure.to_string()),
+            Err(mistake) => mistakes.push(mistake.at(source)),
         }
     }
-    for page in &asked.pages {
+    for Placed { resource: page, source } in &asked.pages {
         let name = page.metadata.name.as_deref().unwrap_or_default();
         let mut spec = page.spec.clone();
         for folder in elsewhere(&mut spec) {
@@ -69,8 +76,8 @@ async fn say(text: &mut String, failures: &mut Vec<String>, asked: &Asked, secre
                 "\nWebStatus {name}: the templates in {folder} are on a volume of its pods, and were not looked at"
             );
         }
-        if let Err(error) = webui::Site::new(spec) {
-            failures.push(format!("WebStatus {name:?}: {error}"));
+        if let Err(mistake) = make::site(name, &spec) {
+            mistakes.push(mistake.at(source));
         }
     }
 }
@@ -115,7 +122,7 @@ fn unsent(resource: &Resource, secrets: &SecretSource) -> (Resource, SecretSourc
 fn numbers(asked: &Asked) -> String {
     let pages = (!asked.pages.is_empty()).then_some(("WebStatus", asked.pages.len()));
     let mut numbers: Vec<(&str, usize)> = pages.into_iter().collect();
-    for kind in asked.targets.iter().map(Resource::kind) {
+    for kind in asked.targets.iter().map(|target| target.resource.kind()) {
         match numbers.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, number)) => *number += 1,
             None => numbers.push((kind, 1)),

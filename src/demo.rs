@@ -84,13 +84,13 @@ pub async fn demo(arguments: Demo) -> Result<(), Failure> {
     let start = async {
         for mut plan in plans {
             for page in &mut plan.pages {
-                page.spec.http_port = Listen::Tcp {
+                page.resource.spec.http_port = Listen::Tcp {
                     port: arguments.port,
                     interface: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
                 };
             }
             for target in &mut plan.targets {
-                if let Resource::HttpPush(push) = target {
+                if let Resource::HttpPush(push) = &mut target.resource {
                     push.spec.server_url = format!("http://{receiver}/push");
                 }
             }

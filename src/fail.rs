@@ -14,6 +14,8 @@ pub enum Failure {
     Plan(PlanError),
     /// Something can't be started.
     Start(Box<StartError>),
+    /// Targets that can't say anything, all of them.
+    Asked(Vec<StartError>),
     /// Logging can't be set up.
     Telemetry(TelemetryError),
     /// Two figures of one name: a fault of this program.
@@ -55,6 +57,8 @@ impl Failure {
     /// 2 for what the user can mend in arguments and manifests, as `kubectl` and `clap` have it.
     pub fn code(&self) -> u8 {
         match self {
+            Self::Start(error) if error.is_mistake() => 2,
+            Self::Asked(mistakes) if mistakes.iter().all(StartError::is_mistake) => 2,
             Self::Manifests(_)
             | Self::Plan(_)
             | Self::Telemetry(_)
@@ -78,6 +82,10 @@ impl fmt::Display for Failure {
             }
             Self::Plan(error) => error.fmt(f),
             Self::Start(error) => error.fmt(f),
+            Self::Asked(mistakes) => {
+                let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
             Self::Telemetry(error) => error.fmt(f),
             Self::Figures(error) => write!(f, "metrics can't be registered: {error}"),
             Self::Metrics { address, source } => {

@@ -49,7 +49,7 @@ pub async fn feed(arguments: cli::Feed) -> Result<(), Failure> {
 
         let origin = Origin::Master;
         // In a cluster the manifest says it, as the operator read it off the feed.
-        let known = plan.master.status.as_ref().and_then(|status| status.journal_epoch);
+        let known = plan.master.resource.status.as_ref().and_then(|status| status.journal_epoch);
         let expected = expect_epoch.or(known.and_then(|epoch| u32::try_from(epoch).ok()));
         let journal = running.open_feed(&plan, &data, &origin, expected).await?;
         let uid = journal.feed.master_uid().to_owned();

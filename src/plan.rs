@@ -2,7 +2,7 @@
 
 use crds::{
     Listen, Master, WebStatus,
-    manifest::{Document, Resource},
+    manifest::{Document, Resource, Source},
 };
 use model::Links;
 use std::path::PathBuf;
@@ -15,11 +15,20 @@ pub struct MasterPlan {
     /// Its namespace; `default` where the document has none.
     pub namespace: String,
     /// The master.
-    pub master: Master,
+    pub master: Placed<Master>,
     /// Pages.
-    pub pages: Vec<WebStatus>,
+    pub pages: Vec<Placed<WebStatus>>,
     /// Targets that send.
-    pub targets: Vec<Resource>,
+    pub targets: Vec<Placed<Resource>>,
+}
+
+/// A resource, and where it stands in the manifests.
+#[derive(Clone, Debug)]
+pub struct Placed<T> {
+    /// What it says.
+    pub resource: T,
+    /// Where its fields stand.
+    pub source: Source,
 }
 
 /// Why documents can't run together.
@@ -45,13 +54,14 @@ pub enum PlanError {
 ///
 /// # Errors
 /// [`PlanError::NotOne`].
-pub fn one(documents: Vec<Document>) -> Result<Resource, PlanError> {
-    let resources = documents.into_iter().map(|document| document.resource);
-    let targets: Vec<Resource> =
-        resources.filter(|resource| !matches!(resource, Resource::Master(_))).collect();
-    <[Resource; 1]>::try_from(targets).map(|[target]| target).map_err(|targets| {
+pub fn one(documents: Vec<Document>) -> Result<Placed<Resource>, PlanError> {
+    let placed =
+        documents.into_iter().map(|Document { resource, source, .. }| Placed { resource, source });
+    let targets: Vec<Placed<Resource>> =
+        placed.filter(|placed| !matches!(placed.resource, Resource::Master(_))).collect();
+    <[Placed<Resource>; 1]>::try_from(targets).map(|[target]| target).map_err(|targets| {
         let named = |target: &Resource| format!("{} {:?}", target.kind(), target.name());
-        let names: Vec<String> = targets.iter().map(named).collect();
+        let names: Vec<String> = targets.iter().map(|target| named(&target.resource)).collect();
         let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         PlanError::NotOne { found }
     })
@@ -69,7 +79,7 @@ pub fn plan(documents: Vec<Document>) -> Result<Vec<MasterPlan>, PlanError> {
             plans.push(MasterPlan {
                 name: document.resource.name().to_owned(),
                 namespace: namespace_of(&document.resource),
-                master: master.clone(),
+                master: Placed { resource: master.clone(), source: document.source.clone() },
                 pages: Vec::new(),
                 targets: Vec::new(),
             });
@@ -87,10 +97,11 @@ pub fn plan(documents: Vec<Document>) -> Result<Vec<MasterPlan>, PlanError> {
         else {
             continue;
         };
+        let source = document.source;
         match document.resource {
             Resource::Master(_) => {}
-            Resource::WebStatus(page) => plan.pages.push(page),
-            target => plan.targets.push(target),
+            Resource::WebStatus(resource) => plan.pages.push(Placed { resource, source }),
+            resource => plan.targets.push(Placed { resource, source }),
         }
     }
     Ok(plans)
@@ -107,10 +118,11 @@ impl MasterPlan {
             }
             _ => None,
         };
-        let said = self.pages.iter().find(|page| page.spec.url.is_some()).and_then(address);
-        match said.or_else(|| self.pages.iter().find_map(address)) {
+        let pages = || self.pages.iter().map(|page| &page.resource);
+        let said = pages().find(|page| page.spec.url.is_some()).and_then(address);
+        match said.or_else(|| pages().find_map(address)) {
             Some(url) => Links::web_status(&url),
-            None => Links::master(&self.master.spec.url),
+            None => Links::master(&self.master.resource.spec.url),
         }
     }
 
@@ -129,23 +141,26 @@ impl MasterPlan {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crds::manifest::LoadOptions;
     use serde_json::json;
 
     fn links(pages: &[serde_json::Value]) -> Links {
-        let page = |spec: &serde_json::Value| {
-            let mut spec = spec.clone();
+        let document = |kind: &str, name: String, spec: serde_json::Value| {
+            let version = crds::API_VERSION;
+            let metadata = json!({"name": name});
+            json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
+        };
+        let master = json!({"url": "http://ci.example.org/"});
+        let mut text = document("Master", "main".to_owned(), master).to_string();
+        for (at, page) in pages.iter().enumerate() {
+            let mut spec = page.clone();
             spec["masterRef"] = json!({"name": "main"});
-            WebStatus::new("pages", serde_json::from_value(spec).unwrap())
-        };
-        let spec = json!({"url": "http://ci.example.org/"});
-        let plan = MasterPlan {
-            name: "main".to_owned(),
-            namespace: "default".to_owned(),
-            master: Master::new("main", serde_json::from_value(spec).unwrap()),
-            pages: pages.iter().map(page).collect(),
-            targets: Vec::new(),
-        };
-        plan.links()
+            text += &format!("\n---\n{}", document("WebStatus", format!("pages-{at}"), spec));
+        }
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let read = crds::manifest::load(&[file.path()], &LoadOptions::default()).unwrap();
+        plan(read.documents).unwrap()[0].links()
     }
 
     #[test]

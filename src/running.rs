@@ -13,13 +13,16 @@ mod reports;
 mod sinks;
 
 pub use mending::Mending;
-pub use origin::Origin;
+pub use origin::{Origin, addressed};
 pub use pages::Pages;
 
 use self::reports::Reporter;
-use crate::{health::Health, plan::MasterPlan};
+use crate::{
+    health::Health,
+    plan::{MasterPlan, Placed},
+};
 use crds::{
-    manifest::{ObjectMeta, Resource},
+    manifest::{ObjectMeta, Resource, Source},
     secrets::{SecretError, SecretSource},
 };
 use feed::{
@@ -64,12 +67,14 @@ pub enum StartError {
         source: Box<SecretError>,
     },
     /// Any other setting that can't be used.
-    #[error("{kind} {name:?}: {reason}")]
+    #[error("{kind} {name:?}: {}{reason}", before(field))]
     Settings {
         /// The resource's kind.
         kind: &'static str,
         /// The resource's name.
         name: String,
+        /// The field, such as `spec.mode[2]`; empty when it is about no field.
+        field: String,
         /// What is wrong with it.
         reason: String,
     },
@@ -84,6 +89,38 @@ pub enum StartError {
     /// Two metrics of one name: a fault of this program.
     #[error("metrics can't be registered: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// One of the others, that manifests can mend.
+    #[error("{place}: {source}")]
+    At {
+        /// `FILE:LINE:COLUMN`.
+        place: String,
+        /// What is wrong there.
+        source: Box<StartError>,
+    },
+}
+
+/// The field as it stands before a reason.
+fn before(field: &str) -> String {
+    if field.is_empty() { String::new() } else { format!("{field}: ") }
+}
+
+impl StartError {
+    /// Whether manifests or Secrets can mend it.
+    pub fn is_mistake(&self) -> bool {
+        self.fault().is_some()
+    }
+
+    /// With the place where the resource stands that it is about.
+    #[must_use]
+    pub fn at(self, resource: &Source) -> Self {
+        let field = match &self {
+            Self::Secret { field, .. } => format!("spec.{field}"),
+            Self::Settings { field, .. } => field.clone(),
+            Self::Listen { .. } => "spec.httpPort".to_owned(),
+            Self::Journal { .. } | Self::Metrics(_) | Self::At { .. } => return self,
+        };
+        Self::At { place: resource.place(&field), source: Box::new(self) }
+    }
 }
 
 /// Everything that runs.
@@ -131,7 +168,8 @@ impl Running {
     ) -> Result<(), StartError> {
         let metrics = delivery::Metrics::register(self.health.registry(), &plan.full_name())?;
         let Journal { feed, figures } = self.open_feed(plan, data, &origin, None).await?;
-        let origin = origin.ready(plan, secrets, &figures)?;
+        let at_master = |error: StartError| error.at(&plan.master.source);
+        let origin = origin.ready(plan, secrets, &figures).map_err(at_master)?;
         let reader = AnyFeed::from(feed.clone());
         let about = about::follow(&mut self.tasks, &reader, plan.links(), &self.cancel).await;
         let reading = Reading {
@@ -143,15 +181,16 @@ impl Running {
         };
         // Consumers are opened before the first event is journaled: a new one starts at the
         // head, and must not start behind what it should have seen.
-        for target in &plan.targets {
+        for Placed { resource: target, source } in &plan.targets {
             let place = reading.place(target.metadata());
             let reporter = self.reporter_of(&reader, target.kind(), &place);
-            self.start_target(&reading, target, &reporter).await?;
+            let started = self.start_target(&reading, target, &reporter).await;
+            started.map_err(|error| error.at(source))?;
         }
-        for page in &plan.pages {
+        for Placed { resource: page, source } in &plan.pages {
             let place = reading.place(&page.metadata);
             self.reporter_of(&reader, "WebStatus", &place);
-            self.start_pages(&reader, page).await?;
+            self.start_pages(&reader, page).await.map_err(|error| error.at(source))?;
         }
         self.fill(plan, &feed, origin);
         Ok(())
@@ -163,7 +202,7 @@ impl Running {
     /// As [`Running::start`]; settings that can't be used are waited for first, if `mending` does.
     pub async fn start_reader(
         &mut self,
-        resource: &Resource,
+        Placed { resource, source }: &Placed<Resource>,
         secrets: &SecretSource,
         remote: &Remote,
         info: Info,
@@ -202,10 +241,10 @@ impl Running {
                 (_, None) => Ok(()),
             };
             let Err(error) = started else { break };
-            let Some(fault) = error.fault() else { return Err(error) };
+            let Some(fault) = error.fault() else { return Err(error.at(source)) };
             reporter.problem(Some(fault));
             if !mending.wait(&error).await {
-                return Err(error);
+                return Err(error.at(source));
             }
         }
         mending.mended();
@@ -238,7 +277,7 @@ impl Running {
             feed.ingest().state(MasterState::now(StateKind::Denied, text));
             tell(Some(fault));
             if !mending.wait(&error).await {
-                return Err(error);
+                return Err(error.at(&plan.master.source));
             }
         };
         mending.mended();
@@ -363,9 +402,10 @@ pub async fn open(
     expected_epoch: Option<u32>,
 ) -> Result<Feed, StartError> {
     let folder = data.join(plan.folder());
-    let journal = &plan.master.spec.journal;
+    let master = &plan.master.resource;
+    let journal = &master.spec.journal;
     let options = feed::Options {
-        master_uid: plan.master.metadata.uid.clone(),
+        master_uid: master.metadata.uid.clone(),
         expected_epoch,
         retention: feed::Retention::new(journal.max_age.get(), journal.max_size.bytes()),
         forget_after: journal.forget_targets_after.get(),
@@ -381,6 +421,7 @@ pub async fn open(
         Err(ended) => Err(StartError::Settings {
             kind: "Master",
             name: plan.name.clone(),
+            field: String::new(),
             reason: format!("the journal could not be opened: {ended}"),
         }),
     }

@@ -4,6 +4,7 @@ use crate::{
     asked::{self, Asked, make},
     cli::{self, Test},
     fail::Failure,
+    plan::Placed,
     running::StartError,
     standalone,
 };
@@ -25,10 +26,9 @@ pub async fn send_test(arguments: Test) -> Result<(), Failure> {
     let manifests = standalone::load(&manifests, &options)?;
     let (mut sent, mut failed) = (0, 0);
     for asked in asked::ask(manifests.documents, &manifests.secrets, &builds).await? {
-        let targets: Vec<Resource> =
-            asked.targets.iter().filter(|target| is_meant(target, &only)).cloned().collect();
-        for mut target in targets {
-            divert(&mut target, to.as_deref());
+        let meant = asked.targets.iter().filter(|target| is_meant(&target.resource, &only));
+        for mut target in meant.cloned().collect::<Vec<_>>() {
+            divert(&mut target.resource, to.as_deref());
             let line = match one(&asked, &target, &manifests.secrets, &builds).await {
                 Ok(line) => {
                     sent += 1;
@@ -39,7 +39,8 @@ pub async fn send_test(arguments: Test) -> Result<(), Failure> {
                     line
                 }
             };
-            crate::say(&format!("{} {}: {line}\n", target.kind(), target.name()))?;
+            let Placed { resource, .. } = &target;
+            crate::say(&format!("{} {}: {line}\n", resource.kind(), resource.name()))?;
         }
         asked.feed.close().await;
     }
@@ -79,13 +80,13 @@ fn divert(resource: &mut Resource, to: Option<&str>) {
 /// went, for people.
 async fn one(
     asked: &Asked,
-    resource: &Resource,
+    Placed { resource, source }: &Placed<Resource>,
     secrets: &SecretSource,
     which: &cli::Builds,
 ) -> Result<String, String> {
     let (about, feed) = (asked.about.clone(), asked.feed.clone());
     let target = make(resource, &asked.namespace, secrets, about, feed, false)
-        .map_err(|error: StartError| error.to_string())?
+        .map_err(|error: StartError| error.at(source).to_string())?
         .ok_or("sends nothing")?;
     // What is written there stays, so it must be about what somebody named.
     if target.writes_on_a_forge() && which.build.is_none() {

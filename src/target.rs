@@ -45,7 +45,7 @@ pub async fn target(arguments: cli::Target) -> Result<(), Failure> {
         if let Some(pages) = &pages {
             info.links = Links::web_status(pages);
         }
-        belongs(&resource, &info, &feed.url)?;
+        belongs(&resource.resource, &info, &feed.url)?;
         running.start_reader(&resource, &manifests.secrets, &remote, info, mending).await?;
         Ok::<_, Failure>(())
     };

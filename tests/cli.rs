@@ -3,6 +3,8 @@
 
 #[path = "cli/feed.rs"]
 mod feed;
+#[path = "cli/mistakes.rs"]
+mod mistakes;
 #[path = "cli/starting.rs"]
 mod starting;
 
@@ -204,7 +206,7 @@ fn check_says_all_it_can_before_it_says_what_is_missing() {
     }
     let Output { status, stdout, stderr } =
         program().arg("check").arg("-f").arg(folder.path()).output().unwrap();
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), Some(2));
     let (said, missing) = (text(&stdout), text(&stderr));
     assert!(said.contains("MailNotifier mail") && said.contains("HttpPush push"), "{said}");
     assert!(missing.contains("WebStatus \"pages\"") && missing.contains("templates"), "{missing}");

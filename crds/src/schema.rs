@@ -71,8 +71,18 @@ pub(crate) fn addresses(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// An `http://` or `https://` address.
-pub(crate) const HTTP_URL: &str = concat!("^https?://[^", blank!(), "/?#]+[^", blank!(), "]*$");
+/// An `http://` or `https://` address, with a port that there is.
+pub(crate) const HTTP_URL: &str = concat!(
+    "^https?://([^",
+    blank!(),
+    r"/?#]*@)?(\[[0-9A-Fa-f:.]+\]|[^",
+    blank!(),
+    r"/?#:@\[\]]+)",
+    r"(:([0-9]{0,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?",
+    "([/?#][^",
+    blank!(),
+    "]*)?$",
+);
 /// The name of an object, as Kubernetes has it.
 pub(crate) const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 /// A host that a route is for; `*.` stands for any first label.
@@ -101,7 +111,9 @@ pub(crate) const ONE_LINE: &str = r"^[^\r\n]*$";
 pub(crate) fn words(pattern: &str) -> Option<&'static str> {
     Some(match pattern {
         ADDRESS => "mail address: write a@example.org or Name <a@example.org>",
-        HTTP_URL => "address of a server: write http://HOST/… or https://HOST/…",
+        HTTP_URL => {
+            "address of a server: write http://HOST/… or https://HOST:PORT/…, with a PORT up to 65535"
+        }
         OBJECT_NAME => {
             "name of an object: it has a-z, 0-9, - and ., and begins and ends with a letter or digit"
         }

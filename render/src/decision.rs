@@ -2,7 +2,7 @@
 
 use crate::BuildContext;
 use cel::{
-    Context, ExecutionError, Program, Value,
+    Context, ExecutionError, ParseError, ParseErrors, Program, Value,
     common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr},
     objects::Map,
 };
@@ -48,7 +48,7 @@ pub enum DecisionError {
 /// unoptimised build, and its own limit is 96 of them.
 fn parse(source: &str) -> Result<Program, DecisionError> {
     let program = Program::compile(source)
-        .map_err(|errors| DecisionError::Parse(shorten(&errors.to_string())))?;
+        .map_err(|errors| DecisionError::Parse(shorten(&places(&errors))))?;
     if depth(program.expression()) > DEPTH {
         return Err(DecisionError::Parse(format!("nested more than {DEPTH} deep")));
     }
@@ -57,6 +57,15 @@ fn parse(source: &str) -> Result<Program, DecisionError> {
         return Err(DecisionError::TooCostly { cost, limit: COST });
     }
     Ok(program)
+}
+
+/// The parser's complaints in one line; its own words show the source below each.
+fn places(errors: &ParseErrors) -> String {
+    let one = |error: &ParseError| {
+        let (line, column) = error.pos;
+        format!("line {line}, character {column}: {}", error.msg)
+    };
+    errors.errors.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// Bytes of stack for the parser.

@@ -2,11 +2,12 @@
 
 use super::StartError;
 use crds::{
-    GerritPush, GitHubStatus, HttpPush, MailNotifier, SecretKeyRef, StatusPush,
+    GerritPush, GitHubStatus, HttpPush, MailNotifier, SecretKeyRef, StatusPush, WebStatusSpec,
     secrets::{Secret, SecretError, SecretSource},
 };
-use targets::{About, Kind, gerrit, github, http_push, mail, status_push};
+use targets::{About, BuildError, Kind, gerrit, github, http_push, mail, status_push};
 use tokio::sync::watch;
+use webui::Site;
 
 /// The word that the journal, metrics and logs have for a kind of resource.
 pub fn word(kind: &str) -> &'static str {
@@ -36,7 +37,7 @@ pub fn mail(
         ca: of.bytes("caSecretRef", spec.ca_secret_ref.as_ref())?,
     };
     let full = format!("{namespace}/{name}");
-    mail::Mail::new(&full, spec, &given, about).map_err(|error| settings(kind, name, &error))
+    mail::Mail::new(&full, spec, &given, about).map_err(|error| unusable(kind, name, error))
 }
 
 /// Makes the target of an `HttpPush`.
@@ -69,7 +70,7 @@ pub fn http_push(
     }
     let full = format!("{namespace}/{name}");
     http_push::HttpPush::new(&full, spec, &given, about)
-        .map_err(|error| settings(kind, name, &error))
+        .map_err(|error| unusable(kind, name, error))
 }
 
 /// Makes the target of a `StatusPush`.
@@ -79,7 +80,7 @@ pub fn status_push(
 ) -> Result<status_push::StatusPush, StartError> {
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     status_push::StatusPush::new(&resource.spec, about)
-        .map_err(|error| settings("StatusPush", name, &error))
+        .map_err(|error| unusable("StatusPush", name, error))
 }
 
 /// Makes the target of a `GerritPush`.
@@ -99,7 +100,7 @@ pub fn gerrit(
         password: of.text("http.passwordSecretRef", http.map(|http| &http.password_secret_ref))?,
         ca: of.bytes("http.caSecretRef", http.and_then(|http| http.ca_secret_ref.as_ref()))?,
     };
-    gerrit::GerritPush::new(spec, &given, about).map_err(|error| settings(kind, name, &error))
+    gerrit::GerritPush::new(spec, &given, about).map_err(|error| unusable(kind, name, error))
 }
 
 /// The same without its Secrets: for looking at what it would say.
@@ -109,7 +110,7 @@ pub fn gerrit_unsent(
 ) -> Result<gerrit::GerritPush, StartError> {
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     gerrit::GerritPush::unsent(&resource.spec, about)
-        .map_err(|error| settings("GerritPush", name, &error))
+        .map_err(|error| unusable("GerritPush", name, error))
 }
 
 /// Makes the target of a `GitHubStatus`.
@@ -129,12 +130,29 @@ pub fn github(
         ca: of.bytes("caSecretRef", spec.ca_secret_ref.as_ref())?,
     };
     github::GitHubStatus::new(name, spec, &given, about)
-        .map_err(|error| settings(kind, name, &error))
+        .map_err(|error| unusable(kind, name, error))
 }
 
-/// Says that the settings of a resource can't be used.
+/// Makes the pages of a `WebStatus`.
+pub fn site(name: &str, spec: &WebStatusSpec) -> Result<Site, StartError> {
+    Site::new(spec.clone()).map_err(|error| StartError::Settings {
+        kind: "WebStatus",
+        name: name.to_owned(),
+        field: error.field(spec),
+        reason: error.to_string(),
+    })
+}
+
+/// Says that a setting of a resource can't be used.
+fn unusable(kind: &'static str, name: &str, error: BuildError) -> StartError {
+    let BuildError { field, text: reason } = error;
+    StartError::Settings { kind, name: name.to_owned(), field, reason }
+}
+
+/// Says that the settings of a resource can't be used, none of them in particular.
 pub(super) fn settings(kind: &'static str, name: &str, reason: &impl ToString) -> StartError {
-    StartError::Settings { kind, name: name.to_owned(), reason: reason.to_string() }
+    let (name, field) = (name.to_owned(), String::new());
+    StartError::Settings { kind, name, field, reason: reason.to_string() }
 }
 
 /// The Secrets that a resource's fields may refer to.

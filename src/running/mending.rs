@@ -96,6 +96,7 @@ impl StartError {
                 }
             },
             Self::Settings { .. } => "InvalidSettings",
+            Self::At { source, .. } => return source.fault(),
             Self::Journal { .. } | Self::Listen { .. } | Self::Metrics(_) => return None,
         };
         Some(Fault::new(reason, &delivery::redact(&self.to_string(), &[])))

@@ -93,19 +93,29 @@ fn connected(plan: &MasterPlan, settings: &Settings) -> Result<Client, StartErro
     Client::new(settings).map_err(|error| StartError::Settings {
         kind: "Master",
         name: plan.name.clone(),
+        field: String::new(),
         reason: error.to_string(),
     })
 }
 
+/// Settings for the master at the address of its resource, without a login.
+///
+/// # Errors
+/// [`StartError::Settings`], if it is no address.
+pub fn addressed(plan: &MasterPlan) -> Result<Settings, StartError> {
+    let url = &plan.master.resource.spec.url;
+    url.parse().map(Settings::new).map_err(|error| StartError::Settings {
+        kind: "Master",
+        name: plan.name.clone(),
+        field: "spec.url".to_owned(),
+        reason: format!("{url:?} is no address: {error}"),
+    })
+}
+
 fn settings(plan: &MasterPlan, secrets: &SecretSource) -> Result<Settings, StartError> {
-    let spec = &plan.master.spec;
-    let name = &plan.name;
-    let refused =
-        |reason: String| StartError::Settings { kind: "Master", name: name.clone(), reason };
-    let of = |field| ("Master", name.as_str(), field);
-    let url =
-        spec.url.parse().map_err(|error| refused(format!("spec.url: {:?}: {error}", spec.url)))?;
-    let mut settings = Settings::new(url);
+    let spec = &plan.master.resource.spec;
+    let of = |field| ("Master", plan.name.as_str(), field);
+    let mut settings = addressed(plan)?;
     settings.history_builds = spec.history.max_builds as usize;
     settings.reconcile = spec.reconcile_interval.get();
     if let Some(auth) = &spec.auth {

@@ -1,10 +1,10 @@
 //! Pages: a view that follows the feed, and the server that shows it.
 
-use super::{Running, StartError};
+use super::{Running, StartError, make};
 use crds::WebStatus;
 use feed::AnyFeed;
 use std::sync::Arc;
-use webui::{Site, listen, server::App, view};
+use webui::{listen, server::App, view};
 
 /// A server of pages that runs.
 #[derive(Clone, Debug)]
@@ -27,11 +27,7 @@ impl Running {
             tracing::info!(kind = "WebStatus", name, "suspended: its pages are not served");
             return Ok(());
         }
-        let site = Site::new(spec.clone()).map_err(|error| StartError::Settings {
-            kind: "WebStatus",
-            name: name.clone(),
-            reason: error.to_string(),
-        })?;
+        let site = make::site(&name, spec)?;
         let shared = view::Shared::default();
         let limits = view::Limits::default();
         self.tasks.spawn(view::follow(shared.clone(), feed.clone(), limits, self.cancel.clone()));

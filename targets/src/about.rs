@@ -5,6 +5,7 @@ use model::{Builder, BuilderId};
 use render::Site;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::watch;
+use url::Url;
 
 /// The master's title, its pages and its builders. Targets hold a
 /// [`watch::Receiver`] of it, so a new title or tag needs no restart.
@@ -37,6 +38,12 @@ impl BuildError {
     pub(crate) fn new(field: impl Into<String>, text: impl std::fmt::Display) -> Self {
         Self { field: field.into(), text: format!("{text}") }
     }
+}
+
+/// An address of HTTP. It is not shown, as it may hold a password.
+pub(crate) fn address(field: &str, text: &str) -> Result<Url, BuildError> {
+    let refused = |error| format!("is no address: {error}; write http://HOST/… or https://HOST/…");
+    text.parse().map_err(|error: url::ParseError| BuildError::new(field, refused(error)))
 }
 
 /// The limits of `spec.rateLimit`.

@@ -10,7 +10,10 @@ use minijinja::{
 };
 use model::Timestamp;
 use render::Bounded;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// A template that is no good.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,27 @@ pub enum TemplateFailure {
     /// A rule for links is no good.
     #[error(transparent)]
     Links(#[from] text::decorate::DecorateError),
+}
+
+impl TemplateFailure {
+    /// The field of the settings that it is about.
+    pub fn field(&self, spec: &WebStatusSpec) -> String {
+        match self {
+            Self::Folder { dir, .. } => {
+                let loader = spec.jinja_loaders.iter().position(|loader| dir == Path::new(loader));
+                match loader.filter(|_| spec.templates_dir.as_deref().map(Path::new) != Some(dir)) {
+                    Some(at) => format!("spec.jinjaLoaders[{at}]"),
+                    None => "spec.templatesDir".to_owned(),
+                }
+            }
+            Self::Syntax { name, .. } if spec.templates.contains_key(name) => {
+                format!("spec.templates[{name:?}]")
+            }
+            // A file of a folder, which its text names.
+            Self::Syntax { .. } => String::new(),
+            Self::Links(error) => error.field(),
+        }
+    }
 }
 
 /// What a page may use up, replaced templates included: room for lists of thousands of builds,

@@ -11,11 +11,13 @@ mod node;
 mod references;
 mod rules;
 mod scalar;
+mod source;
 mod tree;
 mod validate;
 
 pub use error::ManifestError;
 pub use kube::core::ObjectMeta;
+pub use source::Source;
 
 use crate::secrets::SecretSource;
 use crate::{
@@ -24,7 +26,6 @@ use crate::{
 };
 use document::Found;
 use error::Mistake;
-use references::Placed;
 use std::{
     collections::HashMap,
     fs,
@@ -47,6 +48,8 @@ pub struct Document {
     pub line: usize,
     /// What it says, with defaults filled in.
     pub resource: Resource,
+    /// Where its fields stand.
+    pub source: Source,
 }
 
 /// One of the kinds.
@@ -168,7 +171,7 @@ pub fn load(
         definitions,
         files: Vec::new(),
         seen: HashMap::new(),
-        placed: Vec::new(),
+        documents: Vec::new(),
         masters: Vec::new(),
         notes: Vec::new(),
         errors: Vec::new(),
@@ -177,7 +180,10 @@ pub fn load(
     };
     for path in paths {
         match files(path.as_ref()) {
-            Ok(files) => files.into_iter().for_each(|file| reader.file(file)),
+            Ok(files) => {
+                let named = !path.as_ref().is_dir();
+                files.into_iter().for_each(|file| reader.file(file, named));
+            }
             Err(error) => reader.errors.push(error),
         }
     }
@@ -188,7 +194,7 @@ struct Reader {
     definitions: Vec<Definition>,
     files: Vec<PathBuf>,
     seen: HashMap<document::ObjectId, String>,
-    placed: Vec<Placed>,
+    documents: Vec<Document>,
     masters: Vec<references::Wanted>,
     notes: Vec<Note>,
     errors: Vec<ManifestError>,
@@ -197,12 +203,13 @@ struct Reader {
 }
 
 impl Reader {
-    fn file(&mut self, file: PathBuf) {
-        self.one(&file);
+    /// Reads a file; `named` is one that was asked for by its own name.
+    fn file(&mut self, file: PathBuf, named: bool) {
+        self.one(&file, named);
         self.files.push(file);
     }
 
-    fn one(&mut self, file: &Path) {
+    fn one(&mut self, file: &Path, named: bool) {
         let text = match read(file) {
             Ok(text) => text,
             Err(message) => {
@@ -212,15 +219,25 @@ impl Reader {
         };
         let (documents, mut mistakes) = tree::documents(&text);
         self.unreadable |= !mistakes.is_empty();
+        if mistakes.is_empty() && documents.iter().all(node::Node::is_null) {
+            let message =
+                "holds no document: it is empty, or all of it is commented out".to_owned();
+            match named {
+                true => self.errors.push(ManifestError::whole(file, message)),
+                // As kubectl, which minds such a file only if there is no other.
+                false => self.notes.push(Note { file: file.into(), line: 1, message }),
+            }
+            return;
+        }
         for node in documents.into_iter().flat_map(document::unfold) {
             match document::read(node, &self.definitions, &mut mistakes) {
                 Found::Own { id, mark, node, resource } => {
                     self.name(&id, file, &node, &mut mistakes);
                     self.masters.extend(references::Wanted::of(file, &id.namespace, &node));
                     if let Some(resource) = resource {
+                        let source = Source::new(file, node);
                         let (file, line) = (file.to_owned(), mark.line);
-                        let document = Document { file, line, resource: *resource };
-                        self.placed.push(Placed { document, node });
+                        self.documents.push(Document { file, line, resource: *resource, source });
                     }
                 }
                 Found::Secret { id, mark, values } => {
@@ -268,14 +285,14 @@ impl Reader {
 
     fn finish(mut self, options: &LoadOptions) -> Result<Manifests, Vec<ManifestError>> {
         let declared: Vec<_> = self.seen.keys().cloned().collect();
-        let mut errors = references::ports(&self.placed);
+        let mut errors = references::ports(&self.documents);
         // A file that is no YAML may hold the Master that a target names.
         if !self.unreadable && !options.without_masters {
             errors.extend(references::masters(self.masters, &declared));
         }
-        errors.extend(references::patterns(&self.placed));
+        errors.extend(references::patterns(&self.documents));
         if !options.without_secrets {
-            errors.extend(references::secrets(&self.placed, &self.secrets));
+            errors.extend(references::secrets(&self.documents, &self.secrets));
         }
         self.errors.extend(errors);
         if !self.errors.is_empty() {
@@ -286,8 +303,7 @@ impl Reader {
             });
             return Err(self.errors);
         }
-        let documents = self.placed.into_iter().map(|placed| placed.document).collect();
-        Ok(Manifests { documents, secrets: self.secrets, notes: self.notes })
+        Ok(Manifests { documents: self.documents, secrets: self.secrets, notes: self.notes })
     }
 }
 

@@ -1,6 +1,7 @@
 //! A value of a manifest, and the place where it stands in the file.
 
-use super::error::Mark;
+use super::error::{Mark, quote};
+use super::validate::join;
 use serde_json::Value;
 
 /// What a node weighs beside its text.
@@ -95,6 +96,11 @@ impl Node {
         }
     }
 
+    /// Whether nothing is there.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self.content, Content::Null)
+    }
+
     /// A member of a map.
     pub(crate) fn get(&self, key: &str) -> Option<&Member> {
         match &self.content {
@@ -125,5 +131,58 @@ impl Node {
             }
         }
         node
+    }
+
+    /// The node of a field as messages write it, `spec.mode[2]`, or of as much of it as is there.
+    pub(crate) fn field(&self, field: &str) -> &Self {
+        let (mut node, mut rest) = (self, field);
+        loop {
+            let next = match &node.content {
+                Content::Map(members) => {
+                    members.iter().find_map(|Member { key, value, .. }| {
+                        let quoted = || after(rest, &format!("[{}]", quote(key)));
+                        Some((value, after(rest, &join("", key)).or_else(quoted)?))
+                    })
+                }
+                Content::List(items) => items
+                    .iter()
+                    .enumerate()
+                    .find_map(|(at, item)| Some((item, after(rest, &format!("[{at}]"))?))),
+                _ => None,
+            };
+            let Some((inner, left)) = next else { return node };
+            (node, rest) = (inner, left);
+        }
+    }
+}
+
+/// What is left of a field behind one of its steps.
+fn after<'a>(field: &'a str, step: &str) -> Option<&'a str> {
+    let rest = field.strip_prefix('.').unwrap_or(field).strip_prefix(step)?;
+    (rest.is_empty() || rest.starts_with(['.', '['])).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::manifest::tree::documents;
+
+    #[test]
+    fn a_field_of_a_message_is_found_or_what_holds_it() {
+        let text = "spec:\n  mode:\n  - failing\n  - [x]\n  headers: {X-A: 1, a b: 2}\n  mod: 3\n";
+        let (documents, _) = documents(text);
+        for (field, place) in [
+            ("", (1, 1)),
+            ("spec.mode[0]", (3, 5)),
+            ("spec.mode[1][0]", (4, 6)),
+            ("spec.mode[7]", (3, 5)),
+            ("spec.headers.X-A", (5, 18)),
+            ("spec.headers[\"X-A\"]", (5, 18)),
+            ("spec.headers[\"a b\"].value", (5, 26)),
+            ("spec.mod", (6, 8)),
+            ("spec.nosuch", (2, 3)),
+        ] {
+            let mark = documents[0].field(field).mark;
+            assert_eq!((mark.line, mark.column), place, "{field}");
+        }
     }
 }

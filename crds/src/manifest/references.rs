@@ -14,25 +14,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A document with its tree, for places.
-pub(crate) struct Placed {
-    pub document: Document,
-    pub node: Node,
-}
-
-impl Placed {
-    fn error(&self, path: &[&str], message: String) -> ManifestError {
-        let mark = self.node.at(path.iter().copied()).mark;
-        ManifestError {
-            file: self.document.file.clone(),
-            line: mark.line,
-            column: mark.column,
-            field: path.join("."),
-            message,
-        }
-    }
-}
-
 /// The Master that a document names, whatever else is wrong with the document.
 pub(crate) struct Wanted {
     file: PathBuf,
@@ -83,19 +64,19 @@ pub(crate) fn masters(wanted: Vec<Wanted>, declared: &[ObjectId]) -> Vec<Manifes
 }
 
 /// Whether every Secret that a document names can be had.
-pub(crate) fn secrets(placed: &[Placed], source: &SecretSource) -> Vec<ManifestError> {
+pub(crate) fn secrets(documents: &[Document], secrets: &SecretSource) -> Vec<ManifestError> {
     let mut errors = Vec::new();
-    for target in placed {
-        let spec = target.node.at(["spec"]);
+    for Document { source, .. } in documents {
+        let spec = source.node().at(["spec"]);
         visit(spec, &mut vec!["spec".to_owned()], &mut |path, reference| {
-            let Err(error) = source.get(reference) else { return };
+            let Err(error) = secrets.get(reference) else { return };
             let mut path: Vec<&str> = path.iter().map(String::as_str).collect();
             match error {
                 SecretError::NoSecret { .. } | SecretError::BadName(_) => path.push("name"),
                 _ => path.push("key"),
             }
             let field = field(&path);
-            errors.push(ManifestError { field, ..target.error(&path, error.to_string()) });
+            errors.push(ManifestError { field, ..source.error(&path, error.to_string()) });
         });
     }
     errors
@@ -134,11 +115,11 @@ fn visit(node: &Node, path: &mut Vec<String>, found: &mut impl FnMut(&[String], 
 
 /// Two WebStatus on one port: in one process only the first could listen. One that is suspended
 /// does not listen.
-pub(crate) fn ports(placed: &[Placed]) -> Vec<ManifestError> {
+pub(crate) fn ports(documents: &[Document]) -> Vec<ManifestError> {
     let mut errors = Vec::new();
     let mut taken: Vec<(&Listen, &Document)> = Vec::new();
-    for target in placed {
-        let Resource::WebStatus(page) = &target.document.resource else { continue };
+    for document in documents {
+        let Resource::WebStatus(page) = &document.resource else { continue };
         if page.spec.suspend {
             continue;
         }
@@ -151,9 +132,9 @@ pub(crate) fn ports(placed: &[Placed]) -> Vec<ManifestError> {
                     other.file.display(),
                     other.line
                 );
-                errors.push(target.error(&["spec", "httpPort"], message));
+                errors.push(document.source.error(&["spec", "httpPort"], message));
             }
-            None => taken.push((listen, &target.document)),
+            None => taken.push((listen, document)),
         }
     }
     errors
@@ -178,16 +159,16 @@ fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
 }
 
 /// Patterns of regular expressions that a schema can't check.
-pub(crate) fn patterns(placed: &[Placed]) -> Vec<ManifestError> {
+pub(crate) fn patterns(documents: &[Document]) -> Vec<ManifestError> {
     let mut errors = Vec::new();
-    for target in placed {
-        let Resource::WebStatus(page) = &target.document.resource else { continue };
+    for Document { resource, source, .. } in documents {
+        let Resource::WebStatus(page) = resource else { continue };
         for (project, link) in &page.spec.changecommentlink {
             let Err(error) = regex::Regex::new(&link.pattern) else { continue };
             let path = ["spec", "changecommentlink", project.as_str(), "pattern"];
             let reason = error.to_string();
             let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            let mut found = target.error(&path, format!("is no regular expression: {reason}"));
+            let mut found = source.error(&path, format!("is no regular expression: {reason}"));
             found.field = path[1..].iter().fold("spec".to_owned(), |path, step| join(&path, step));
             errors.push(found);
         }

@@ -8,7 +8,7 @@
 use super::error::{Mark, Mistake};
 use super::node::{Content, Member, Node};
 use super::scalar::scalar;
-use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, Tag};
 use std::collections::HashMap;
 
 /// Nesting of collections, by aliases too.
@@ -87,6 +87,7 @@ impl<'a> Reader<'a> {
 
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Mistake> {
         let mark = Mark::of(&span.start);
+        let tag = event.tag().cloned();
         let (anchor, content) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 (anchor, scalar(text, style, tag.as_deref()))
@@ -105,6 +106,9 @@ impl<'a> Reader<'a> {
             }
             _ => return Err(Mistake::new(mark, "", "unexpected end of the document".to_owned())),
         };
+        if let Some(message) = tag.and_then(|tag| unfit(&tag, &content)) {
+            self.mistakes.push(Mistake::new(mark, "", message));
+        }
         let node = Node::new(mark, content);
         if !matches!(node.content, Content::List(_) | Content::Map(_)) {
             self.weigh(mark, node.weight)?;
@@ -214,6 +218,25 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Why a value can't have this tag.
+fn unfit(tag: &Tag, content: &Content) -> Option<String> {
+    let fits = match (tag.core_suffix(), content) {
+        (None, _) => {
+            let tag = super::error::quote(&tag.original());
+            return Some(format!("the tag {tag} means nothing here; take it out"));
+        }
+        (Some("float"), Content::Int(_)) => true,
+        (Some(suffix), Content::Null) => suffix == "null",
+        (Some(suffix), Content::Bool(_)) => suffix == "bool",
+        (Some(suffix), Content::Int(_)) => suffix == "int",
+        (Some(suffix), Content::Float(_)) => suffix == "float",
+        (Some(suffix), Content::Text(_)) => suffix == "str",
+        (Some(suffix), Content::List(_)) => suffix == "seq",
+        (Some(suffix), Content::Map(_)) => suffix == "map",
+    };
+    (!fits).then(|| format!("the value is none of the tag {}; take it out", tag.original()))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -252,6 +275,23 @@ mod tests {
                 json!({"base": {"x": 1, "y": 2}, "use": {"x": 1, "y": 3}, "list": [{"x": 1, "y": 2}]})
             ]
         );
+    }
+
+    #[test]
+    fn a_tag_that_is_not_known_or_does_not_fit_is_a_mistake() {
+        let known = "[!!str 5, !!int 5, !!float 5, !!bool yes, !!null ~, !!seq [1], !!map {a: 1}]";
+        assert_eq!(read(known)[0], json!(["5", 5, 5, true, null, [1], {"a": 1}]));
+        for (text, message) in [
+            ("a: !secret x", "1:12: the tag \"!secret\" means nothing here; take it out"),
+            (
+                "!<tag:x.org,2000:y> {}",
+                "1:21: the tag \"!<tag:x.org,2000:y>\" means nothing here; take it out",
+            ),
+            ("- !!int '5'", "1:9: the value is none of the tag !!int; take it out"),
+            ("- !!binary aGk=", "1:12: the tag \"!!binary\" means nothing here; take it out"),
+        ] {
+            assert_eq!(mistakes(text), [message], "{text}");
+        }
     }
 
     #[test]

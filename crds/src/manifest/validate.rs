@@ -103,7 +103,7 @@ fn type_words(schema: &Value) -> &'static str {
         Some("boolean") => "true or false",
         Some("array") => "a list",
         Some("object") => "a map of fields",
-        _ if schema["x-kubernetes-int-or-string"] == true => "a number or a text",
+        _ if schema["x-kubernetes-int-or-string"] == true => "a whole number or a text",
         _ if takes_booleans(schema) => "true, false or a list",
         _ if schema["items"].is_object() => "a list or a text",
         _ => "a map of fields or a text",

@@ -82,6 +82,9 @@ impl GerritPush {
         spec: &GerritPushSpec,
         about: watch::Receiver<About>,
     ) -> Result<Self, BuildError> {
+        if let Some(http) = &spec.http {
+            crate::about::address("spec.http.url", &http.url)?;
+        }
         Self::with(spec, Sender::nowhere(spec), about)
     }
 

@@ -90,8 +90,7 @@ impl Rest {
         secrets: &Secrets,
         marks: Marks,
     ) -> Result<Self, BuildError> {
-        let mut url: Url =
-            settings.url.parse().map_err(|error| BuildError::new("spec.http.url", error))?;
+        let mut url = crate::about::address("spec.http.url", &settings.url)?;
         let place = http::place(&url);
         if url.scheme() == "http" {
             tracing::warn!(

@@ -6,7 +6,7 @@ use crate::{
 };
 use delivery::SendError;
 use reqwest::{
-    Client, Method, Response, Url,
+    Client, Method, Response,
     header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue},
 };
 use serde_json::{Map, Value};
@@ -48,8 +48,7 @@ pub enum Unwell {
 
 impl Api {
     pub fn new(base_url: &str, ca: Option<&[u8]>) -> Result<Self, BuildError> {
-        let mut url: Url =
-            base_url.parse().map_err(|error| BuildError::new("spec.baseUrl", error))?;
+        let mut url = crate::about::address("spec.baseUrl", base_url)?;
         if !url.username().is_empty() || url.password().is_some() {
             let text = "must be without user and password: tokenSecretRef and app say who asks";
             return Err(BuildError::new("spec.baseUrl", text));

@@ -72,8 +72,7 @@ impl fmt::Debug for Poster {
 
 impl Poster {
     pub fn new(name: &str, spec: &HttpPushSpec, secrets: &Secrets) -> Result<Self, BuildError> {
-        let url: Url =
-            spec.server_url.parse().map_err(|error| BuildError::new("spec.serverUrl", error))?;
+        let url = crate::about::address("spec.serverUrl", &spec.server_url)?;
         let egress = Egress { private: spec.allow_private_addresses };
         let mut builder = egress
             .guard(http::client(secrets.ca.as_deref())?)

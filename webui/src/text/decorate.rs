@@ -44,6 +44,16 @@ pub enum DecorateError {
     },
 }
 
+impl DecorateError {
+    /// The field of the settings that it is about.
+    pub fn field(&self) -> String {
+        match self {
+            Self::Pattern { project, .. } => format!("spec.changecommentlink[{project:?}].pattern"),
+            Self::Template { option, name, .. } => format!("spec.{option}[{name:?}]"),
+        }
+    }
+}
+
 /// A rule of `changecommentlink`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommentRule {
