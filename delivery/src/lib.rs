@@ -19,6 +19,7 @@ mod gate;
 mod metrics;
 mod once;
 mod options;
+mod put_off;
 mod redact;
 mod run;
 mod source;

@@ -12,6 +12,9 @@ pub struct Options {
     pub name: String,
     /// Records at work at once, those that wait for a retry included.
     pub window: usize,
+    /// Records beside them of which a part is put off. Where there are more, those that have waited
+    /// longest, for an hour at least, are given up.
+    pub put_off: usize,
     /// Attempts at once, each until its acknowledgement is on disk: so this is also the most
     /// messages that a kill repeats.
     pub parallel: usize,
@@ -39,6 +42,7 @@ impl Options {
         Self {
             name: name.into(),
             window: 256,
+            put_off: 768,
             parallel: 4,
             attempt_timeout: Duration::from_secs(60),
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(120)),
@@ -53,6 +57,11 @@ impl Options {
     /// Follows the state.
     pub fn watch(&self) -> watch::Receiver<TargetState> {
         self.state.subscribe()
+    }
+
+    /// Records that a source has to hand out before any of them is done.
+    pub fn in_flight(&self) -> usize {
+        self.window.saturating_add(self.put_off)
     }
 }
 

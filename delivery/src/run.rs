@@ -5,6 +5,7 @@ use crate::{
     attempt::{self, age, letter},
     budget::Cost,
     gate::{Gate, Pass},
+    put_off::{Place, PutOff},
     redact::redact,
     state::Health,
     tally::Tally,
@@ -47,6 +48,7 @@ pub async fn run<S: Source, T: Target>(
         tally: tally.clone(),
         gate: Gate::new(options.hold),
         attempts: Semaphore::new(options.parallel.max(1)),
+        put_off: PutOff::new(options.put_off),
         options: options.clone(),
     });
     let failed = |error: <S::Acks as Acks>::Error| RunError::Source {
@@ -57,9 +59,11 @@ pub async fn run<S: Source, T: Target>(
     let mut tasks = JoinSet::new();
     let end = loop {
         tally.in_flight(tasks.len(), acks.backlog());
-        let free = tasks.len() < options.window.max(1);
+        let free = tasks.len().saturating_sub(line.put_off.count()) < options.window.max(1);
         tokio::select! {
             () = cancel.cancelled() => break Ok(()),
+            // Its place in the window is free.
+            () = line.put_off.more() => {}
             Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => break Err(failed(error)),
@@ -125,6 +129,7 @@ struct Line<T, A> {
     tally: Tally,
     gate: Gate,
     attempts: Semaphore,
+    put_off: PutOff,
     options: Options,
 }
 
@@ -184,6 +189,7 @@ impl<T: Target, A: Acks> Line<T, A> {
         let mut attempts = 0;
         let mut backoff = self.options.backoff;
         let mut begun = false;
+        let mut place: Option<Place<'_>> = None;
         loop {
             // Held until the acknowledgement is on disk: a kill repeats at most as many messages
             // as may be attempted at once.
@@ -227,6 +233,14 @@ impl<T: Target, A: Acks> Line<T, A> {
                     if matches!(error, SendError::PutOff(_)) {
                         begun = true;
                         turn.done = None;
+                        let place = place.get_or_insert_with(|| self.put_off.enter());
+                        if place.gives_way() {
+                            let most = self.options.put_off;
+                            let text = format!(
+                                "{error}; {most} later messages are put off too, and more are not kept"
+                            );
+                            return self.bury(record, "put-off", &text, attempts).await;
+                        }
                     }
                     let delay = backoff.next_wait();
                     tracing::info!(%error, attempts, ?delay, "tried again later");

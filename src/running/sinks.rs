@@ -109,8 +109,9 @@ impl Running {
         options: delivery::Options,
     ) -> Result<(), StartError> {
         let state = options.watch();
+        let in_flight = Some(options.in_flight());
         let (target, metrics) = (Arc::new(target), with.metrics.clone());
-        self.run(with, sink, state, move |consumer, cancel| {
+        self.run(with, sink, (state, in_flight), move |consumer, cancel| {
             delivery::run(consumer, Arc::clone(&target), options.clone(), metrics.clone(), cancel)
         })
         .await
@@ -126,7 +127,7 @@ impl Running {
     ) -> Result<(), StartError> {
         let state = options.watch();
         let (target, metrics) = (Arc::new(target), with.metrics.clone());
-        self.run(with, sink, state, move |consumer, cancel| {
+        self.run(with, sink, (state, None), move |consumer, cancel| {
             delivery::run_batch(
                 consumer,
                 Arc::clone(&target),
@@ -142,7 +143,7 @@ impl Running {
         &mut self,
         with: &Reading<'_>,
         sink: Sink<'_>,
-        state: watch::Receiver<TargetState>,
+        (state, in_flight): (watch::Receiver<TargetState>, Option<usize>),
         run: F,
     ) -> Result<(), StartError>
     where
@@ -150,7 +151,7 @@ impl Running {
         R: Future<Output = Result<(), RunError>> + Send,
     {
         let Sink { kind, name, catch_up, suspend, reporter } = sink;
-        let wanted = wanted(catch_up, suspend);
+        let wanted = wanted(catch_up, in_flight, suspend);
         let first = open(with.feed, kind, &name, &wanted).await?;
         if suspend {
             self.suspend(with.feed, (kind, name), (first, wanted));
@@ -276,11 +277,12 @@ async fn open(
 }
 
 /// What a target asks of the journal.
-fn wanted(catch_up: Option<&CatchUp>, suspend: bool) -> ConsumerOptions {
+fn wanted(catch_up: Option<&CatchUp>, in_flight: Option<usize>, suspend: bool) -> ConsumerOptions {
     let catch_up = catch_up.map(|spec| feed::CatchUp {
         max_age_ms: spec.max_age.and_then(|age| u64::try_from(age.get().as_millis()).ok()),
         max_builds: u64::from(spec.max_builds),
     });
     // Nothing is read ahead for one that is suspended.
-    ConsumerOptions { catch_up, window: suspend.then_some(1), ..ConsumerOptions::default() }
+    let window = if suspend { Some(1) } else { in_flight };
+    ConsumerOptions { catch_up, window, ..ConsumerOptions::default() }
 }

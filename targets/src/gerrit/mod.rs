@@ -108,7 +108,9 @@ impl GerritPush {
     /// repeats at most one.
     pub fn options(&self, name: &str, budgets: &Budgets) -> Options {
         let budget = budgets.of(self.sender.credential(), &self.limits);
-        Options { parallel: 1, catch_up: self.catch_up, budget, ..Options::new(name) }
+        // Nothing of a review is put off.
+        let catch_up = self.catch_up;
+        Options { parallel: 1, put_off: 0, catch_up, budget, ..Options::new(name) }
     }
 
     /// With the feed that it asks for the builds of a buildset.

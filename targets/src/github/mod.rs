@@ -97,7 +97,8 @@ impl GitHubStatus {
     /// until GitHub takes it: one that is given up would leave its commit pending.
     pub fn options(&self, name: &str, budgets: &Budgets) -> Options {
         let budget = budgets.of(self.github.credential(), &self.limits);
-        Options { parallel: 1, max_age: Duration::MAX, budget, ..Options::new(name) }
+        // Nothing of a status is put off.
+        Options { parallel: 1, put_off: 0, max_age: Duration::MAX, budget, ..Options::new(name) }
     }
 
     /// What would be said of a build now.
