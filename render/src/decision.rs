@@ -39,9 +39,34 @@ pub enum DecisionError {
     /// It is no whole number.
     #[error("gives {0}, and must give a whole number")]
     NotNumber(&'static str),
+    /// Its types don't fit, whatever the build.
+    #[error("types don't fit: {0}")]
+    Types(String),
     /// It failed on this build.
     #[error("failed: {0}")]
     Evaluate(String),
+}
+
+impl DecisionError {
+    /// What an evaluation failed at.
+    fn of(error: &ExecutionError) -> Self {
+        use ExecutionError as E;
+        let text = shorten(&error.to_string());
+        match error {
+            E::UndeclaredReference(name) => Self::UnknownVariable(name.to_string()),
+            E::InvalidArgumentCount { .. }
+            | E::MissingArgumentOrTarget
+            | E::NoSuchOverload(_)
+            | E::NotSupportedAsMethod { .. }
+            | E::UnexpectedType { .. }
+            | E::UnsupportedBinaryOperator(..)
+            | E::UnsupportedIndex(..)
+            | E::UnsupportedKeyType(_)
+            | E::UnsupportedTargetType { .. }
+            | E::ValuesNotComparable(..) => Self::Types(text),
+            _ => Self::Evaluate(text),
+        }
+    }
 }
 
 /// Runs on a large stack: the parser takes some 100 KiB of it for each bracket in an
@@ -164,13 +189,38 @@ impl Decision {
         let mut context = Context::default();
         add(&mut context, build)?;
         add(&mut context, extra)?;
-        match self.program.execute(&context) {
-            Ok(value) => Ok(value),
-            Err(ExecutionError::UndeclaredReference(name)) => {
-                Err(DecisionError::UnknownVariable(name.to_string()))
+        self.program.execute(&context).map_err(|error| DecisionError::of(&error))
+    }
+
+    /// Tries [`Self::decide`] on builds that have everything, one of each outcome.
+    ///
+    /// # Errors
+    /// [`DecisionError`] for what no build mends. What a build may lack, such as a property, is none.
+    pub fn try_decide<E: Serialize>(self, extra: &E) -> Result<Self, DecisionError> {
+        self.tried(|build| self.decide(build, extra).map(drop))?;
+        Ok(self)
+    }
+
+    /// The same of [`Self::number`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_number<E: Serialize>(self, extra: &E) -> Result<Self, DecisionError> {
+        self.tried(|build| self.number(build, extra).map(drop))?;
+        Ok(self)
+    }
+
+    fn tried(
+        &self,
+        answer: impl Fn(&BuildContext) -> Result<(), DecisionError>,
+    ) -> Result<(), DecisionError> {
+        for outcome in model::Outcome::ALL {
+            match answer(&BuildContext::sample(outcome)) {
+                Ok(()) | Err(DecisionError::Evaluate(_)) => {}
+                Err(error) => return Err(error),
             }
-            Err(error) => Err(DecisionError::Evaluate(shorten(&error.to_string()))),
         }
+        Ok(())
     }
 }
 

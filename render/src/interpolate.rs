@@ -83,6 +83,14 @@ impl Interpolation {
         self.0.iter().all(|part| matches!(part, Part::Text(_)))
     }
 
+    /// What it says of every build, beside its places.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Place { .. } => None,
+        })
+    }
+
     /// The text with all places filled in, cut at 64 KiB.
     pub fn render(&self, context: &BuildContext) -> String {
         let mut out = String::new();

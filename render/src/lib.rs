@@ -24,6 +24,7 @@ mod decision;
 #[cfg(test)]
 mod fuzz;
 mod interpolate;
+mod sample;
 mod template;
 
 pub use bounded::Bounded;
@@ -33,4 +34,5 @@ pub use context::{
 };
 pub use decision::{Decision, DecisionError};
 pub use interpolate::{Interpolation, InterpolationError};
+pub use sample::sample;
 pub use template::{Format, Limits, Template, TemplateError};

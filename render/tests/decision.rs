@@ -67,12 +67,49 @@ fn mistakes_have_types() {
         ("number", |e| *e == E::NotBool("a number")),
         ("builder.tags", |e| *e == E::NotBool("a list")),
         ("properties.nosuch == 'x'", |e| matches!(e, E::Evaluate(_))),
-        ("result + 1 == 2", |e| matches!(e, E::Evaluate(_))),
+        ("result + 1 == 2", |e| matches!(e, E::Types(_))),
     ];
     for (source, expected) in cases {
         let error = decide(source).unwrap_err();
         assert!(expected(&error), "{source}: {error:?}");
     }
+}
+
+#[test]
+fn what_fails_with_every_build_is_found_before_there_is_one() {
+    let tried = |source: &str| {
+        Decision::compile(source, &["username"])?.try_decide(&json!({ "username": "ann" }))
+    };
+    for source in [
+        "1 + true",
+        "result == 'failure' && number + 'x' == ''",
+        "worker > 3",
+        "changes.exists(c, c.author + 1 == '')",
+        "steps.all(s, s.logs.all(l, l.lines.startsWith('x')))",
+        "source_stamps[0].got_revision + 1 == 1",
+        "size(number) == 1",
+        "nosuch(number)",
+        "number",
+        "username ? true : false",
+    ] {
+        assert!(tried(source).is_err(), "{source}");
+    }
+    for source in [
+        "properties.nosuch == 'x'",
+        "properties.nosuch + 1 == 2",
+        "steps[7].name == 'x'",
+        "number / 0 == 1",
+        "int(text) == 1",
+        "worker == null || worker.startsWith('w')",
+        "previous_code != null && previous_code > result_code",
+        "seconds > 60 && last_step.logs[0].url.contains('http')",
+        "source_stamps.exists(s, s.patch != null && s.patch.level == 0)",
+    ] {
+        assert!(tried(source).is_ok(), "{source}: {:?}", tried(source));
+    }
+    let vote = |source: &str| Decision::compile(source, &[])?.try_number(&json!({}));
+    assert_eq!(vote("result").unwrap_err(), DecisionError::NotNumber("a text"));
+    assert!(vote("result == 'success' ? 1 : -1").is_ok());
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn m09_extra_headers_are_filled_in_and_none_replaces_the_mails_own() {
         "sUBJECT": "mine",
         "References": "<mine@example.org>",
         "In-Reply-To": "<mine@example.org>",
-        "no header": "x",
+        "X-%(builder)s": "no header, as the builder's name has spaces",
     } });
     let mail = text(&more, &finished("failure"));
     let headers = mail.split("\n\n").next().unwrap();
@@ -172,6 +172,13 @@ fn settings_that_cannot_be_used_are_named() {
         (json!({ "fromaddr": "nobody" }), "spec.fromaddr"),
         (json!({ "extraRecipients": ["x"] }), "spec.extraRecipients[0]"),
         (json!({ "extraHeaders": { "X": "%(" } }), "spec.extraHeaders[\"X\"]"),
+        (json!({ "extraHeaders": { "X Kind": "" } }), "spec.extraHeaders[\"X Kind\"]"),
+        (json!({ "extraHeaders": { "X-Kind:": "" } }), "spec.extraHeaders[\"X-Kind:\"]"),
+        (json!({ "extraHeaders": { "X-Größe": "" } }), "spec.extraHeaders[\"X-Größe\"]"),
+        (
+            json!({ "extraHeaders": { "X %(builder)s": "" } }),
+            "spec.extraHeaders[\"X %(builder)s\"]",
+        ),
         (json!({ "messageFormatter": { "body": "{% if %}" } }), "spec.messageFormatter.body"),
         (
             json!({ "messageFormatter": { "body": "", "subject": "{{ x }}" } }),

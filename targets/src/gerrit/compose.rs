@@ -102,6 +102,14 @@ struct Extra {
     results: &'static str,
 }
 
+impl Extra {
+    /// Of a buildset of one build.
+    fn sample() -> Self {
+        let builds = vec![BuildInfo::new(&render::sample(Outcome::Success), &Site::default())];
+        Self { builds, results: Outcome::Success.word() }
+    }
+}
+
 /// Names of [`Extra`]'s fields.
 const EXTRA: [&str; 2] = ["builds", "results"];
 
@@ -136,14 +144,16 @@ impl BuildInfo {
 }
 
 impl Form {
-    fn new(
+    /// `extra` lists what texts see beside the build, and `sample` has it for a build of no matter.
+    fn new<E: Serialize>(
         field: &str,
         (message, verified, reviewed): (&str, &str, &str),
         labels: &GerritLabels,
-        extra: &[&str],
+        (extra, sample): (&[&str], &E),
     ) -> Result<Self, BuildError> {
         let vote = |name: &str, label: &str, source: &str| {
             let decision = Decision::compile(source, extra)
+                .and_then(|decision| decision.try_number(sample))
                 .map_err(|error| BuildError::new(format!("spec.{field}.{name}"), error))?;
             Ok((label.to_owned(), decision))
         };
@@ -184,20 +194,23 @@ impl Form {
 impl Composer {
     pub fn new(spec: &GerritPushSpec) -> Result<Self, BuildError> {
         let labels = &spec.labels;
-        let form = |field: &str, texts, extra: &[&str]| Form::new(field, texts, labels, extra);
+        let form = |field: &str, texts| Form::new(field, texts, labels, (&[], &Nothing {}));
         let start = spec.start.as_ref();
         let review = spec.review.as_ref();
         let summary = spec.summary();
         Ok(Self {
             start: start
-                .map(|s| form("start", (&s.message, &s.verified, &s.reviewed), &[]))
+                .map(|s| form("start", (&s.message, &s.verified, &s.reviewed)))
                 .transpose()?,
             review: review
-                .map(|r| form("review", (&r.message, &r.verified, &r.reviewed), &[]))
+                .map(|r| form("review", (&r.message, &r.verified, &r.reviewed)))
                 .transpose()?,
             summary: summary
                 .as_ref()
-                .map(|s| form("summary", (&s.message, &s.verified, &s.reviewed), &EXTRA))
+                .map(|s| {
+                    let texts = (s.message.as_str(), s.verified.as_str(), s.reviewed.as_str());
+                    Form::new("summary", texts, labels, (&EXTRA, &Extra::sample()))
+                })
                 .transpose()?,
         })
     }

@@ -89,7 +89,9 @@ impl Composer {
         let mut headers = Vec::new();
         for (key, value) in &spec.extra_headers {
             let field = format!("spec.extraHeaders[{key:?}]");
-            headers.push((interpolation(field.clone(), key)?, interpolation(field, value)?));
+            let name = interpolation(field.clone(), key)?;
+            headers::check(&name).map_err(|text| BuildError::new(&field, text))?;
+            headers.push((name, interpolation(field, value)?));
         }
         Ok(Self {
             name: name.to_owned(),

@@ -49,7 +49,9 @@ impl Previous {
             PreviousBuild::SameBranch => Self::SameBranch,
             PreviousBuild::Topological => Self::Topological,
             PreviousBuild::Expression(source) => {
+                let sample = Candidate { candidate: &BuildContext::sample(Outcome::Success) };
                 let decision = Decision::compile(source, &["candidate"])
+                    .and_then(|decision| decision.try_decide(&sample))
                     .map_err(|error| BuildError::new("spec.previousBuildGetter", error))?;
                 Self::Expression(Box::new(decision))
             }

@@ -130,16 +130,20 @@ fn g02_what_can_not_be_used_is_named() {
         (json!({ "review": { "message": "{{ builds }}" } }), "spec.review.message", "`builds`"),
         (json!({ "start": { "verified": "1 +" } }), "spec.start.verified", "not an expression"),
         (json!({ "summary": { "reviewed": "name" } }), "spec.summary.reviewed", "`name`"),
+        (json!({ "start": { "reviewed": "result + 1" } }), "spec.start.reviewed", "types"),
+        (
+            json!({ "review": { "verified": "result == ''" } }),
+            "spec.review.verified",
+            "true or false",
+        ),
+        (json!({ "summary": { "verified": "builds[0]" } }), "spec.summary.verified", "a map"),
     ] {
         let error = Composer::new(&spec(&settings)).unwrap_err();
         assert!(error.field == field && error.text.contains(words), "{error}");
     }
-    let no_number = composer(&json!({ "review": { "verified": "result == 'success'" } }));
-    let error = no_number.review(&build("b", Outcome::Success), &site()).unwrap_err();
-    assert_eq!(
-        error.0,
-        "the vote `result == 'success'` of Verified: gives true or false, and must give a whole number"
-    );
+    let not_there = composer(&json!({ "review": { "verified": "properties.vote" } }));
+    let error = not_there.review(&build("b", Outcome::Success), &site()).unwrap_err();
+    assert_eq!(error.0, "the vote `properties.vote` of Verified: failed: No such key: vote");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use lettre::message::{
     header::{HeaderName, HeaderValue},
 };
 use model::Identity;
+use render::Interpolation;
 use sha2::{Digest, Sha256};
 
 /// Stable for the same record and notifier (RFC 5322 §3.6.4), and different for two notifiers,
@@ -59,6 +60,23 @@ const OWN: [&str; 14] = [
     "subject",
 ];
 
+/// RFC 5322 §3.6.8: printable ASCII without the colon.
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() && b != b':')
+}
+
+/// Why a name of the settings can be no header's, whatever is filled in; long ones are found out in use.
+pub fn check(name: &Interpolation) -> Result<(), &'static str> {
+    let known = name.texts().all(is_name);
+    let whole = || name.texts().collect::<String>();
+    if known && (!name.is_fixed() || HeaderName::new_from_ascii(whole()).is_ok()) {
+        return Ok(());
+    }
+    Err(
+        "no header can have this name: write up to 76 letters, digits and -, without spaces and colons",
+    )
+}
+
 /// A header of the settings; `None`, with a line in the log, where it can't be one.
 pub fn extra(name: &str, value: &str) -> Option<HeaderValue> {
     let refused = |why| {
@@ -68,8 +86,7 @@ pub fn extra(name: &str, value: &str) -> Option<HeaderValue> {
     if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
         return refused("the mail has its own");
     }
-    // RFC 5322 §3.6.8: printable ASCII without the colon.
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+    if !is_name(name) {
         return refused("no header's name");
     }
     match HeaderName::new_from_ascii(name.to_owned()) {
