@@ -5,6 +5,7 @@ use crate::{
     BuildError,
     answer::{Refusal, refusal},
     egress::Forbidden,
+    tls,
 };
 use delivery::SendError;
 use reqwest::{
@@ -160,7 +161,9 @@ pub(crate) fn failed(place: &str, error: reqwest::Error) -> SendError {
     if let Some(forbidden) = cause_of::<Forbidden>(&error) {
         return SendError::Misconfigured(format!("{place}: {forbidden}"));
     }
-    let tls = is_tls(&error);
+    if let Some(tls) = tls::cause(&error) {
+        return SendError::Misconfigured(format!("{place}: {}", tls::words(tls)));
+    }
     // The address may hold a password.
     let error = error.without_url();
     let mut text = format!("{place}: {error}");
@@ -170,23 +173,11 @@ pub(crate) fn failed(place: &str, error: reqwest::Error) -> SendError {
         cause = inner.source();
     }
     let text: String = text.chars().take(2 * LINE).collect();
-    if tls { SendError::Misconfigured(text) } else { SendError::Transient(text) }
+    SendError::Transient(text)
 }
 
 /// The first cause of a type.
 fn cause_of<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
     std::iter::successors(error.source(), |&cause| cause.source())
         .find_map(|cause| cause.downcast_ref())
-}
-
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
-    while let Some(inner) = cause {
-        let io = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is::<rustls::Error>() || io.is_some_and(|io| io.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
 }

@@ -24,6 +24,7 @@ pub mod mail;
 mod packets;
 pub mod past;
 pub mod status_push;
+mod tls;
 
 /// Every kind of target. `tests/complies.rs` runs each through the rules of `docs/target-rules.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -85,6 +85,14 @@ async fn g07_a_server_that_wants_a_certificate_of_the_client_gets_it_and_refuses
         };
         assert!(text.contains("alert"), "{text}");
     }
+    let untrusted = Secrets { ca: Some(client.pem()), ..shown(&client, &client) };
+    let untrusted = support::events::push(&url, &json!({}), &untrusted);
+    let text = match post(&untrusted, &records).await {
+        Err(SendError::Misconfigured(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    let host = url.trim_end_matches('/');
+    assert!(text.starts_with(host) && text.contains("is not trusted here; put"), "{text}");
     post(&push(shown(&client, &client)), &records).await.unwrap();
     assert_eq!(peer.next().await["client"], json!({ "commonName": "test" }));
 }

@@ -154,7 +154,9 @@ async fn m06_what_somebody_has_to_mend_holds_the_target() {
     check(send(&starttls.mail(&ask, Some("wr0ng"))).await, "535");
     // No authority but the system's, which does not know the certificate.
     let from = "bot@example.org";
-    check(send(&starttls.mail_from(from, &ask, Some("s3cret"), None)).await, "certificate");
+    let unknown = send(&starttls.mail_from(from, &ask, Some("s3cret"), None)).await;
+    check(unknown, "its certificate is of an authority that is not trusted here; put");
+    check(send(&plain.mail(&json!({ "tls": "implicit" }), None)).await, "speaks no TLS; check");
     // Required, and not given.
     check(send(&starttls.mail(&json!({ "tls": "starttls" }), None)).await, "530");
     let sender = plain.mail_from("nosender@example.org", &json!({}), None, None);

@@ -1,7 +1,7 @@
 //! SMTP: plain, STARTTLS or TLS from the first byte, with a login or without (M06).
 
 use super::{Message, Secrets};
-use crate::BuildError;
+use crate::{BuildError, tls};
 use crds::{MailNotifierSpec, MailTls};
 use delivery::{SendError, Sent, budget::Credential};
 use lettre::transport::smtp::{
@@ -10,7 +10,7 @@ use lettre::transport::smtp::{
     commands::{Data, Mail, Rcpt},
     extension::{ClientId, Extension, MailBodyParameter, MailParameter},
 };
-use std::{error::Error as _, fmt, io, time::Duration};
+use std::{error::Error as _, fmt, time::Duration};
 
 type SmtpError = lettre::transport::smtp::Error;
 
@@ -269,29 +269,19 @@ fn said(error: &SmtpError) -> String {
     text.chars().take(ANSWER).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Whether the other side's certificate or our demands of it are the trouble.
-fn is_tls(error: &SmtpError) -> bool {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let wrapped = inner.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if inner.is::<rustls::Error>() || wrapped.is_some_and(|w| w.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = inner.source();
-    }
-    error.is_tls()
-}
-
 fn throttled(error: &SmtpError) -> SendError {
     SendError::Throttled { after: None, text: said(error) }
 }
 
 fn connecting(error: &SmtpError, place: &str) -> SendError {
+    if let Some(tls) = tls::cause(error) {
+        return SendError::Misconfigured(format!("{place}: {}", tls::words(tls)));
+    }
     let text = format!("{place}: {}", said(error));
     match code(error) {
         Some(421) => SendError::Throttled { after: None, text },
         Some(500..) => SendError::Misconfigured(text),
-        _ if is_tls(error) => SendError::Misconfigured(text),
+        _ if error.is_tls() => SendError::Misconfigured(text),
         _ => SendError::Transient(text),
     }
 }
