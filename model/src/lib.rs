@@ -33,7 +33,7 @@ pub use ids::{
     BuildId, BuilderId, BuilderName, BuildsetId, ChangeId, LogId, RequestId, SourceStampId, StepId,
     WorkerId,
 };
-pub use links::{Links, segment};
+pub use links::{Links, name_of, name_segment, segment};
 pub use outcome::Outcome;
 pub use properties::{Properties, Property};
 pub use request::{Buildset, Request};

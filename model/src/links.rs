@@ -12,6 +12,23 @@ pub fn segment(text: &str) -> impl std::fmt::Display + '_ {
     utf8_percent_encode(text, SEGMENT)
 }
 
+/// A name as one segment of the address of a page. Browsers take `.` and `..` for steps within the
+/// address, however they are encoded, so those have a `~` before them; [`name_of`] takes it off.
+pub fn name_segment(name: &str) -> impl std::fmt::Display + '_ {
+    let tilde = if is_step(name) { "~" } else { "" };
+    std::fmt::from_fn(move |f| write!(f, "{tilde}{}", segment(name)))
+}
+
+/// The name that a decoded segment stands for.
+pub fn name_of(segment: &str) -> &str {
+    segment.strip_prefix('~').filter(|name| is_step(name)).unwrap_or(segment)
+}
+
+/// Whether a name is a step within an address, or reads like one that was made a segment.
+fn is_step(name: &str) -> bool {
+    matches!(name.trim_start_matches('~'), "." | "..")
+}
+
 /// Makes addresses below a WebStatus, or below the master's own pages where there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "base", rename_all = "camelCase")]
@@ -47,7 +64,7 @@ impl Links {
     /// A builder's page.
     pub fn builder(&self, id: crate::BuilderId, name: &BuilderName) -> String {
         match self {
-            Self::WebStatus(base) => format!("{base}builders/{}", segment(name.as_str())),
+            Self::WebStatus(base) => format!("{base}builders/{}", name_segment(name.as_str())),
             Self::Master(base) => format!("{base}#/builders/{id}"),
         }
     }
@@ -62,7 +79,11 @@ impl Links {
         let build = self.build(build);
         match self {
             Self::WebStatus(_) => {
-                format!("{build}/steps/{}/logs/{}", segment(&step.name), segment(&log.name))
+                format!(
+                    "{build}/steps/{}/logs/{}",
+                    name_segment(&step.name),
+                    name_segment(&log.name)
+                )
             }
             Self::Master(_) => format!("{build}/steps/{}/logs/{}", step.number, log.slug),
         }
@@ -71,8 +92,25 @@ impl Links {
 
 #[cfg(test)]
 mod tests {
-    use super::Links;
+    use super::{Links, name_of, name_segment};
     use crate::{Build, BuilderId, BuilderRef};
+
+    #[test]
+    fn names_that_are_steps_within_an_address_are_spelled_otherwise_and_read_back() {
+        for (name, spelled) in [
+            (".", "~."),
+            ("..", "~.."),
+            ("~..", "~~.."),
+            ("~", "~"),
+            ("...", "..."),
+            ("~a", "~a"),
+            ("a/..", "a%2F.."),
+        ] {
+            assert_eq!(name_segment(name).to_string(), spelled);
+            let decoded = spelled.replace("%2F", "/");
+            assert_eq!(name_of(&decoded), name);
+        }
+    }
 
     #[test]
     fn names_with_slashes_and_spaces_are_one_segment() {

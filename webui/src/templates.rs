@@ -204,7 +204,7 @@ fn now(state: &State<'_, '_>) -> Timestamp {
 
 /// Filters that templates may use beside minijinja's own.
 fn filters(environment: &mut Environment<'static>) {
-    environment.add_filter("seg", |text: &str| model::segment(text).to_string());
+    environment.add_filter("seg", |text: &str| model::name_segment(text).to_string());
     environment.add_filter("rev", |revision: &str| text::rev(revision).to_owned());
     environment.add_filter("dur", |seconds: u64| text::dur(seconds));
     environment.add_filter("brief", |seconds: u64| text::brief(seconds));

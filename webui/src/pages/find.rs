@@ -1,7 +1,7 @@
 //! What an address names: builders, builds, steps, logs; or in plain words why there is none.
 
 use crate::{Ask, PageError, view::BuilderView};
-use model::{Build, Log, Step, segment};
+use model::{Build, Log, Step, name_segment};
 
 /// How like a name must be to be offered instead, and how many are.
 const ALIKE: f64 = 0.6;
@@ -15,22 +15,22 @@ fn quoted(name: &str) -> String {
 
 /// The path of a builder's page below the root.
 pub fn builder_path(name: &str) -> String {
-    format!("builders/{}", segment(name))
+    format!("builders/{}", name_segment(name))
 }
 
 /// The path of a build's page below the root.
 pub fn build_path(builder: &str, number: u64) -> String {
-    format!("builders/{}/builds/{number}", segment(builder))
+    format!("builders/{}/builds/{number}", name_segment(builder))
 }
 
 /// The path of a step's page below the root.
 pub fn step_path(builder: &str, number: u64, step: &str) -> String {
-    format!("{}/steps/{}", build_path(builder, number), segment(step))
+    format!("{}/steps/{}", build_path(builder, number), name_segment(step))
 }
 
 /// The path of a log's page below the root.
 pub fn log_path(builder: &str, number: u64, step: &str, log: &str) -> String {
-    format!("{}/logs/{}", step_path(builder, number, step), segment(log))
+    format!("{}/logs/{}", step_path(builder, number, step), name_segment(log))
 }
 
 /// A builder that this WebStatus shows.

@@ -11,7 +11,7 @@ use crate::{
     view::BuilderView,
 };
 use minijinja::{Value, context};
-use model::{Build, Log, LogKind, Step, segment};
+use model::{Build, Log, LogKind, Step, name_segment};
 
 /// Where the template has the lines go. Nothing from outside can hold it: it would be escaped.
 const LINES: &str = "<!--lines-->";
@@ -37,7 +37,7 @@ pub fn page(
     shown: Shown,
 ) -> Result<Aside, PageError> {
     let Shown { window, first_error } = shown;
-    let name = segment(&log.name).to_string();
+    let name = name_segment(&log.name).to_string();
     let (outcome, end) = end_of(step, build);
     let running = !log.complete && end.is_none();
     let others = step.logs.iter().map(|l| {

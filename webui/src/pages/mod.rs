@@ -66,10 +66,11 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/workers/{name}", get(worker))
 }
 
-/// The parts of a path, decoded: of `/builders/a%2Fb` `["builders", "a/b"]`. Bytes that are no
+/// The names in a path: of `/builders/a%2Fb` `["builders", "a/b"]`. Bytes that are no
 /// text become replacement characters, so such a name is simply unknown.
 fn parts(uri: &Uri) -> Vec<String> {
-    let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    let decode =
+        |part: &str| model::name_of(&percent_decode_str(part).decode_utf8_lossy()).to_owned();
     uri.path().trim_start_matches('/').split('/').map(decode).collect()
 }
 
@@ -262,4 +263,18 @@ async fn step(State(app): Shelf, uri: Uri, headers: HeaderMap) -> Response {
         |ask, builder, build| step::page(ask, builder, build, find::step(build, part(&parts, 5))?),
     )
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::{find, parts};
+
+    #[test]
+    fn names_that_are_steps_within_an_address_have_pages() {
+        let path = format!("/{}", find::log_path("..", 7, ".", "~.."));
+        assert_eq!(path, "/builders/~../builds/7/steps/~./logs/~~..");
+        let names = ["builders", "..", "builds", "7", "steps", ".", "logs", "~.."];
+        assert_eq!(parts(&path.parse().unwrap()), names);
+    }
 }

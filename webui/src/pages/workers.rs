@@ -3,14 +3,14 @@
 use super::{find::builder_path, parts::build_line};
 use crate::{Ask, Html, PageError, view::BuilderView};
 use minijinja::{Value, context};
-use model::{Worker, natural_cmp, segment};
+use model::{Worker, name_segment, natural_cmp};
 
 /// Builds that a worker's page shows.
 const BUILDS: usize = 20;
 
 /// The path of a worker's page below the root.
 pub fn path(name: &str) -> String {
-    format!("buildslaves/{}", segment(name))
+    format!("buildslaves/{}", name_segment(name))
 }
 
 /// A worker as a line of a list.

@@ -7,7 +7,7 @@ use crate::{
     view::{Activity, BuildRow, BuilderView},
 };
 use minijinja::{Value, context};
-use model::segment;
+use model::name_segment;
 
 /// The row of headings, from the template `waterfall_head.html`.
 pub(super) fn head(
@@ -26,7 +26,7 @@ pub(super) fn head(
 }
 
 fn column(ask: &Ask<'_>, builder: &BuilderView) -> Value {
-    let url = format!("builders/{}", segment(builder.name()));
+    let url = format!("builders/{}", name_segment(builder.name()));
     let last = builder.last().map(|b| {
         context! { number => b.number, class => class(b.outcome), text => last_text(b),
         url => format!("{url}/builds/{}", b.number) }

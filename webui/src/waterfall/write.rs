@@ -10,7 +10,7 @@ use crate::{
     text::{self, escape_into},
     view::{BuildRow, BuilderView, StepRow},
 };
-use model::{Change, LogKind, Outcome, Timestamp, segment};
+use model::{Change, LogKind, Outcome, Timestamp, name_segment};
 use std::fmt::Write as _;
 
 /// Most characters of a name or text in a box; the rest stands on the page it links to.
@@ -50,7 +50,7 @@ impl ColumnInfo {
         let steps = builder.running().filter_map(|b| b.running_step());
         let usual =
             steps.filter_map(|s| Some((s.name.clone(), builder.usual_step_seconds(&s.name)?)));
-        Self { url: format!("builders/{}", segment(builder.name())), usual: usual.collect() }
+        Self { url: format!("builders/{}", name_segment(builder.name())), usual: usual.collect() }
     }
 }
 
@@ -217,7 +217,7 @@ impl Writer<'_> {
                 self.root,
                 column.url,
                 build.number,
-                segment(&step.name),
+                name_segment(&step.name),
             );
         };
         href(out);
@@ -235,7 +235,7 @@ impl Writer<'_> {
             }
             href(out);
             out.push_str("/logs/");
-            number(out, segment(&log.name));
+            number(out, name_segment(&log.name));
             out.push_str("\">");
             clipped(out, &log.name);
             out.push_str("</a>");
