@@ -79,7 +79,10 @@ async fn check_renders_a_named_build_with_its_logs_and_test_sends_it_once() {
     assert!(said.err.contains("no finished build 99; the last below it is 2"), "{said:#?}");
     let said = run("test", folder.path(), &["--build", "nobody/1"]).await;
     assert_eq!(said.code, Some(2), "{said:#?}");
-    assert!(said.err.contains("no builder \"nobody\"; it has ") && said.err.contains(BUILDER));
+    assert!(
+        said.err.contains("no builder \"nobody\"; it has ") && said.err.contains(BUILDER),
+        "{said:#?}"
+    );
 
     // One mail to one's own address, and one push.
     let arguments = ["--build", second.as_str(), "--to", "me@example.org"];
