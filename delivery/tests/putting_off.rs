@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use delivery::{
-    ComposeError, Metrics, Options, SendError, Sent, Target, TargetState,
+    ComposeError, Metrics, Options, RunError, SendError, Sent, Target, TargetState,
     compliance::{Journal, records},
 };
 use model::Record;
@@ -14,7 +14,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::watch::Receiver, time::timeout};
+use tokio::{sync::watch::Receiver, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Far longer than any wait, by a clock that stands still while anything is
@@ -50,6 +50,25 @@ impl Target for Mailboxes {
     }
 }
 
+/// A notifier that runs, with the mailbox full at first.
+struct Notifier {
+    full: Arc<AtomicBool>,
+    journal: Journal,
+    state: Receiver<TargetState>,
+    cancel: CancellationToken,
+    run: JoinHandle<Result<(), RunError>>,
+}
+
+fn start(records: Vec<Record>, options: Options) -> Notifier {
+    let full = Arc::new(AtomicBool::new(true));
+    let journal = Journal::new(records);
+    let state = options.watch();
+    let cancel = CancellationToken::new();
+    let target = Mailboxes { full: Arc::clone(&full) };
+    let run = delivery::run(journal.open(), target, options, Metrics::default(), cancel.clone());
+    Notifier { full, journal, state, cancel, run: tokio::spawn(run) }
+}
+
 async fn until(state: &mut Receiver<TargetState>, what: impl FnMut(&TargetState) -> bool) {
     let came = timeout(PATIENCE, state.wait_for(what)).await.is_ok();
     assert!(came, "{:?}", state.borrow());
@@ -57,14 +76,8 @@ async fn until(state: &mut Receiver<TargetState>, what: impl FnMut(&TargetState)
 
 #[tokio::test(start_paused = true)]
 async fn messages_that_are_put_off_keep_newer_ones_from_nothing_and_go_once_they_can() {
-    let full = Arc::new(AtomicBool::new(true));
-    let journal = Journal::new(records(2, 300));
-    let options = Options::new("mail");
-    let mut state = options.watch();
-    let cancel = CancellationToken::new();
-    let target = Mailboxes { full: Arc::clone(&full) };
-    let run = delivery::run(journal.open(), target, options, Metrics::default(), cancel.clone());
-    let run = tokio::spawn(run);
+    let Notifier { full, journal, mut state, cancel, run } =
+        start(records(2, 300), Options::new("mail"));
     until(&mut state, |state| state.delivered == 300).await;
     assert_eq!(journal.open_positions().len(), 300, "those of builder 1 wait");
     full.store(false, Ordering::SeqCst);
@@ -76,14 +89,8 @@ async fn messages_that_are_put_off_keep_newer_ones_from_nothing_and_go_once_they
 
 #[tokio::test(start_paused = true)]
 async fn what_is_put_off_all_at_once_is_not_given_up_for_its_number() {
-    let full = Arc::new(AtomicBool::new(true));
-    let journal = Journal::new(records(1, 20));
-    let options = Options { window: 4, put_off: 8, ..Options::new("mail") };
-    let mut state = options.watch();
-    let cancel = CancellationToken::new();
-    let target = Mailboxes { full: Arc::clone(&full) };
-    let run = delivery::run(journal.open(), target, options, Metrics::default(), cancel.clone());
-    let run = tokio::spawn(run);
+    let Notifier { full, journal, mut state, cancel, run } =
+        start(records(1, 20), Options { window: 4, put_off: 8, ..Options::new("mail") });
     tokio::time::sleep(Duration::from_secs(50 * 60)).await;
     assert!(state.borrow().retried > 100 && state.borrow().in_flight == 12, "{:?}", state.borrow());
     full.store(false, Ordering::SeqCst);
@@ -95,14 +102,8 @@ async fn what_is_put_off_all_at_once_is_not_given_up_for_its_number() {
 
 #[tokio::test(start_paused = true)]
 async fn of_too_many_that_are_put_off_those_that_waited_longest_become_dead_letters() {
-    let full = Arc::new(AtomicBool::new(true));
-    let journal = Journal::new(records(1, 20));
-    let options = Options { window: 4, put_off: 8, ..Options::new("mail") };
-    let mut state = options.watch();
-    let cancel = CancellationToken::new();
-    let target = Mailboxes { full: Arc::clone(&full) };
-    let run = delivery::run(journal.open(), target, options, Metrics::default(), cancel.clone());
-    let run = tokio::spawn(run);
+    let Notifier { full, journal, mut state, cancel, run } =
+        start(records(1, 20), Options { window: 4, put_off: 8, ..Options::new("mail") });
     until(&mut state, |state| state.dead_letters == 12).await;
     full.store(false, Ordering::SeqCst);
     until(&mut state, |state| state.delivered == 8).await;
